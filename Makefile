@@ -1,0 +1,63 @@
+# make lab        open the lessons in JupyterLab
+# make test       check everything: style, types, tests, notebooks, browser
+# make notebooks  run the notebooks in place, the way they are to be committed
+# make test-cpus  compare the notebooks as other processors compute; before committing one
+# make bench      print the benchmarks
+#
+# PYTHON       Python 3.11 or newer to set up with
+# TORCH_INDEX  where pip finds torch besides its usual index, such as PyTorch's index of CPU builds
+PYTHON ?= python3
+TORCH_INDEX ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+FIRST := notebooks/01_pruning.ipynb
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+
+LAB := --ServerApp.open_browser=$(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),True,False)
+LAB += $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.PHONY: lab test notebooks test-cpus bench
+
+lab: .venv/lab
+	$(BIN)/jupyter lab $(LAB) $(LAB_OPTIONS) $(FIRST)
+
+test: .venv/test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --nbval $(NOTEBOOKS)
+
+notebooks: .venv/test
+	$(BIN)/python tests/run_notebooks.py $(NOTEBOOKS)
+
+test-cpus: .venv/test
+	ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest --nbval $(NOTEBOOKS)
+	ATEN_CPU_CAPABILITY=avx2 $(BIN)/python -m pytest --nbval $(NOTEBOOKS)
+	MKL_CBWR=COMPATIBLE $(BIN)/python -m pytest --nbval $(NOTEBOOKS)
+
+bench: .venv/test
+	$(BIN)/python tests/benchmarks/training.py
+	$(BIN)/python tests/benchmarks/explorer.py
+
+.venv/lab: requirements.txt pyproject.toml binder/overrides.json .venv/bin/pip
+	@echo "Installing the packages of requirements.txt into .venv; the first time takes minutes."
+	$(PIP) --requirement requirements.txt --editable .
+	@mkdir -p .venv/share/jupyter/lab/settings
+	@cp binder/overrides.json .venv/share/jupyter/lab/settings  # nothing pops up, nothing is sent
+	@touch $@
+
+.venv/test: .venv/lab
+	$(PIP) --editable ".[test]"
+	@touch $@
+
+.venv/bin/pip:
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON). Install Python 3.11 or" \
+		"newer, or name one: make lab PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "This is" \
+		"$$($(PYTHON) --version); nnopt_lab needs Python 3.11 or newer. Name one:" \
+		"make lab PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "Python's module venv is missing or broken." \
+		"On Debian or Ubuntu install it by: apt install python3-venv"; exit 1; }

@@ -1,0 +1,7 @@
+"""Figures that answer at once: every stop drawn first, then moved between in the browser."""
+
+from nnopt_lab.explorer.explorer import Explorer
+from nnopt_lab.explorer.progress import Progress
+from nnopt_lab.explorer.stops import Stops
+
+__all__ = ["Explorer", "Progress", "Stops"]

@@ -1,0 +1,74 @@
+"""Which cell shows what, so that running a cell again closes the widgets that it replaces."""
+
+import os
+from typing import Any, Protocol
+
+import ipywidgets
+from IPython import get_ipython
+
+
+class Closable(Protocol):
+    """What a cell can show."""
+
+    def close(self) -> object:
+        """Close all widgets."""
+
+
+class _Cells:
+    """Listens to one kernel; a cell is known by the id that JupyterLab gives it."""
+
+    def __init__(self, events: Any) -> None:
+        self.shown: dict[str, list[Closable]] = {}
+        self.replaced: list[Closable] = []
+        self.running: str | None = None
+        events.register("pre_run_cell", self.start)
+        events.register("post_run_cell", self.end)
+
+    def start(self, info: Any) -> None:
+        """Remember what the cell showed before."""
+        self.running = info.cell_id
+        self.replaced += self.shown.pop(self.running or "", [])
+
+    def end(self, _result: object) -> None:
+        """Close what is shown nowhere any more."""
+        still = [item for items in self.shown.values() for item in items]
+        for item in self.replaced:
+            if not any(item is other for other in still):
+                item.close()
+        self.replaced = []
+
+
+_cells: _Cells | None = None
+
+
+def watch() -> None:
+    """Begin to listen, once, if there is a kernel."""
+    global _cells
+    shell = get_ipython()
+    if _cells is None and shell is not None:
+        _cells = _Cells(shell.events)
+        parent = getattr(shell, "parent_header", None) or {}
+        _cells.running = parent.get("metadata", {}).get("cellId")
+
+
+def shown(item: Closable) -> None:
+    """Say that the cell that runs now shows an item."""
+    watch()
+    if _cells is not None and _cells.running is not None:
+        _cells.shown.setdefault(_cells.running, []).append(item)
+
+
+def is_stored() -> bool:
+    """Whether the notebook runs to be stored: pictures instead of views that need this kernel."""
+    return bool(os.environ.get("NNOPT_LAB_PNG"))
+
+
+def close_widgets(widget: ipywidgets.Widget) -> None:
+    """Close a widget with its children, layout and style, and their comms."""
+    for child in getattr(widget, "children", ()):
+        close_widgets(child)
+    for name in ("layout", "style"):
+        part = getattr(widget, name, None)
+        if part is not None:
+            part.close()
+    widget.close()

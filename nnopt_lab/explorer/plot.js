@@ -1,0 +1,91 @@
+// A plotly figure that follows ipywidgets controls, without asking the kernel.
+
+async function inflate(bytes) {
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return await new Response(stream).text();
+}
+
+// plotly.js comes once a kernel, as a trait of one shared widget, and is evaluated once a page.
+function loadPlotly(library) {
+  return (globalThis.nnoptLabPlotly ??= inflate(library.get("code")).then((code) => {
+    const module = { exports: {} };
+    new Function("module", code)(module);
+    return module.exports;
+  }));
+}
+
+// Containers are made anew for each frame, since plotly.js writes into them; leaves are shared.
+function unpack({ nodes, frames }) {
+  const build = (i) => {
+    const node = nodes[i];
+    if ("v" in node) return node.v;
+    if ("l" in node) return node.l.map(build);
+    return Object.fromEntries(Object.entries(node.d).map(([key, child]) => [key, build(child)]));
+  };
+  return (k) => build(frames[k]);
+}
+
+const position = (control) => control.get("index") ?? Number(control.get("value"));
+
+const config = {
+  displaylogo: false,
+  modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d"],
+};
+
+async function render({ model, el }) {
+  const paper = document.createElement("div");
+  const sentence = document.createElement("p");
+  const trouble = document.createElement("p");
+  paper.className = "nnopt-lab-figure";
+  paper.setAttribute("role", "img");
+  sentence.className = "nnopt-lab-sentence";
+  sentence.setAttribute("aria-live", "polite");
+  trouble.className = "nnopt-lab-trouble";
+  trouble.setAttribute("role", "alert");
+  trouble.hidden = true;
+  el.append(paper, sentence, trouble);
+
+  const fail = (error) => {
+    trouble.textContent = `This figure could not be drawn: ${error.message ?? error}. `
+      + "Run its cell again; if that does not help, restart the kernel and reload the page.";
+    trouble.hidden = false;
+  };
+
+  const widget = (reference) => model.widget_manager.get_model(reference.slice("IPY_MODEL_".length));
+  let cleanup = () => {};
+  try {
+    const library = await widget(model.get("library"));
+    const controls = await Promise.all(model.get("controls").map(widget));
+    const Plotly = await loadPlotly(library);
+    const frame = unpack(JSON.parse(await inflate(model.get("bank"))));
+    const sizes = model.get("sizes");
+
+    const redraw = () => {
+      try {
+        const k = controls.reduce((at, control, i) => at * sizes[i] + position(control), 0);
+        const { figure, words } = frame(k);
+        sentence.textContent = words;
+        paper.setAttribute("aria-label", words || figure.layout.title?.text || "figure");
+        figure.layout.uirevision ??= "kept"; // the learner's zoom outlives a move of the slider
+        Plotly.react(paper, figure.data, figure.layout, config).catch(fail);
+        trouble.hidden = true;
+      } catch (error) {
+        fail(error);
+      }
+    };
+    controls.forEach((control) => control.on("change:index change:value", redraw));
+    redraw();
+    const observer = new ResizeObserver(() => paper.offsetWidth && Plotly.Plots.resize(paper));
+    observer.observe(el);
+    cleanup = () => {
+      controls.forEach((control) => control.off("change:index change:value", redraw));
+      observer.disconnect();
+      Plotly.purge(paper);
+    };
+  } catch (error) {
+    fail(error);
+  }
+  return () => cleanup();
+}
+
+export default { render };

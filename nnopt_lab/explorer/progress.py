@@ -1,0 +1,61 @@
+"""A progress bar that training can be watched by."""
+
+import time
+import weakref
+from typing import Any
+
+from nnopt_lab.explorer import cells
+
+import ipywidgets
+from IPython.display import display
+
+SECONDS_BETWEEN_UPDATES = 0.1
+
+
+class Progress:
+    """Show how far a training is; for the argument ``watch`` of ``train``.
+
+    Parameters
+    ----------
+    label : str
+        What is trained.
+    n_steps : int
+        How many steps there will be; ``training.n_steps`` tells.
+
+    Raises
+    ------
+    ValueError
+        If ``n_steps`` is not a whole number from 1.
+    """
+
+    def __init__(self, label: str, n_steps: int) -> None:
+        if type(n_steps) is not int or n_steps < 1:
+            raise ValueError(f"n_steps is {n_steps!r}; give a whole number from 1.")
+        self.label = label
+        self.n_steps = n_steps
+        self._bar = ipywidgets.IntProgress(
+            max=n_steps, description=label, style={"description_width": "initial"},
+            layout=ipywidgets.Layout(width="min(36rem, 98%)"),
+        )  # fmt: skip
+        self.close = weakref.finalize(self, cells.close_widgets, self._bar)
+        self._next_update = 0.0
+        display(self)
+
+    def __call__(self, step: int, *_: object) -> None:
+        """Take note of a step; the bar closes after the last."""
+        if step + 1 >= self.n_steps:
+            self.close()
+        elif time.monotonic() >= self._next_update:
+            self._bar.value = step + 1
+            self._next_update = time.monotonic() + SECONDS_BETWEEN_UPDATES
+
+    def __repr__(self) -> str:
+        """Return label and length, the same on any computer."""
+        return f"{self.label}: {self.n_steps:,} steps".replace(",", " ")
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        """Return the bar, and a text that stays when it is gone."""
+        cells.shown(self)
+        if cells.is_stored():
+            return {"text/plain": repr(self)}
+        return {**self._bar._repr_mimebundle_(), "text/plain": repr(self)}

@@ -1,0 +1,90 @@
+"""The values that a control can take, and the ipywidget that shows them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import ipywidgets
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Stops:
+    """The values of one control.
+
+    Parameters
+    ----------
+    values : iterable
+        All numbers (a slider), all words (toggle buttons, or a drop-down if they are many), or
+        False and True (a checkbox).
+    label : str
+        What stands beside the control; by default its name.
+    unit : str
+        What follows each number.
+    start : optional
+        The value to start at; by default the first.
+
+    Raises
+    ------
+    ValueError
+        If there is no value, one occurs twice, kinds are mixed, or ``start`` is no value.
+    """
+
+    values: Iterable[Any]
+    label: str = ""
+    unit: str = ""
+    start: Any = None
+
+    def __post_init__(self) -> None:
+        plain = tuple(v.item() if isinstance(v, np.generic) else v for v in self.values)
+        if all(isinstance(value, bool) for value in plain) and plain:
+            plain = (False, True)
+        if not plain or len(set(plain)) < len(plain):
+            raise ValueError(f"the stops are {plain}; give one or more values, each once.")
+        kinds = {
+            str if isinstance(v, str) else bool if isinstance(v, bool) else float for v in plain
+        }
+        if len(kinds) > 1 or not all(isinstance(v, str | bool | int | float) for v in plain):
+            raise ValueError(
+                f"the stops are {plain}; give all numbers, all words, or all booleans."
+            )
+        if self.start is not None and self.start not in plain:
+            raise ValueError(f"start is {self.start!r}; give one of the stops {plain}.")
+        object.__setattr__(self, "values", plain)
+        object.__setattr__(self, "start", plain[0] if self.start is None else self.start)
+
+    def words(self, value: Any) -> str:
+        """Return a value as the learner reads it, with its unit."""
+        text = value if isinstance(value, str) else f"{value:.4g}"
+        return f"{text} {self.unit}".strip()
+
+    def describe(self, name: str) -> str:
+        """Return label and range in one line, the same on any computer."""
+        label = self.label or name
+        values = list(self.values)
+        if isinstance(values[0], bool):
+            return f"{label}: off or on"
+        if isinstance(values[0], str):
+            return f"{label}: {' | '.join(values)}"
+        return f"{label}: {self.words(values[0])} to {self.words(values[-1])}, {len(values)} stops"
+
+    def control(self, name: str) -> ipywidgets.Widget:
+        """Return the ipywidget whose ``value`` is one of the values."""
+        values = list(self.values)
+        label = self.label or name
+        if isinstance(values[0], bool):
+            return ipywidgets.Checkbox(value=self.start, description=label, indent=False)
+        options = [(self.words(value), value) for value in values]
+        shared = {
+            "options": options,
+            "value": self.start,
+            "description": label,
+            "style": {"description_width": "initial"},
+        }
+        wide = ipywidgets.Layout(width="min(36rem, 98%)")
+        if not isinstance(values[0], str):
+            return ipywidgets.SelectionSlider(**shared, layout=wide)
+        if len(values) <= 6 and sum(map(len, values)) <= 80:
+            shared["style"]["button_width"] = "auto"
+            return ipywidgets.ToggleButtons(**shared)
+        return ipywidgets.Dropdown(**shared, layout=wide)

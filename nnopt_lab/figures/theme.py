@@ -1,0 +1,138 @@
+"""One look for all figures: colours that everybody can tell apart, never colour alone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import ArrayLike
+
+# Okabe and Ito, "Color universal design" (2008), black first.
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "triangle-down", "star")
+GREY = "#666666"
+GRID = "#E2E2E2"
+
+_AXIS = {
+    "showline": True,
+    "linecolor": GREY,
+    "ticks": "outside",
+    "gridcolor": GRID,
+    "zeroline": False,
+}
+
+TEMPLATE = go.layout.Template(
+    layout={
+        "colorway": COLOURS,
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "font": {"family": "Helvetica, Arial, sans-serif", "size": 14, "color": "#222222"},
+        "title": {"x": 0.01, "xanchor": "left", "font": {"size": 16}},
+        "margin": {"l": 70, "r": 30, "t": 60, "b": 60},
+        "height": 420,
+        "hovermode": "closest",
+        "xaxis": {**_AXIS, "title": {"standoff": 10}},
+        "yaxis": {**_AXIS, "title": {"standoff": 10}},
+        "legend": {"bgcolor": "rgba(255,255,255,0.8)"},
+    }
+)
+
+
+def figure(
+    traces: Sequence[Any],
+    *,
+    title: str,
+    x: str,
+    y: str,
+    **layout: Any,
+) -> go.Figure:
+    """Return a figure in the common look.
+
+    Parameters
+    ----------
+    traces : sequence of plotly traces
+        What is drawn.
+    title : str
+        The same at every stop: numbers that vary belong into the sentence below.
+    x, y : str
+        Axis titles, with units.
+    **layout
+        Passed on to ``Figure.update_layout``.
+    """
+    drawn = go.Figure(list(traces), layout={"template": TEMPLATE, "title": {"text": title}})
+    return drawn.update_layout(xaxis_title_text=x, yaxis_title_text=y, **layout)
+
+
+def line(
+    x: ArrayLike, y: ArrayLike, name: str, style: int, half_width: ArrayLike | None = None
+) -> list[go.Scatter]:
+    """Return a line with markers, and its band if it has one.
+
+    Parameters
+    ----------
+    x, y : array_like
+        Shape (points,).
+    name : str
+        In the legend.
+    style : int
+        Position in colours, dashes and symbols.
+    half_width : array_like, optional
+        Of the interval at each point.
+    """
+    colour = COLOURS[style]
+    traces = []
+    if half_width is not None:
+        low, high = np.subtract(y, half_width), np.add(y, half_width)
+        traces.append(
+            go.Scatter(
+                x=np.concatenate([x, np.flip(x)]), y=np.concatenate([high, np.flip(low)]),
+                fill="toself", fillcolor=colour, opacity=0.2, line_width=0, mode="lines",
+                hoverinfo="skip", showlegend=False, legendgroup=name,
+            )
+        )  # fmt: skip
+    traces.append(
+        go.Scatter(
+            x=np.asarray(x), y=np.asarray(y), name=name, mode="lines+markers", legendgroup=name,
+            line={"color": colour, "dash": DASHES[style]},
+            marker={"color": colour, "symbol": SYMBOLS[style], "size": 7},
+        )
+    )  # fmt: skip
+    return traces
+
+
+def paired_differences(
+    differences: ArrayLike, mean: float, half_width: float, *, margin: float, unit: str, title: str
+) -> go.Figure:
+    """Draw one dot a seed, their mean with its interval, and the margins of a verdict.
+
+    Parameters
+    ----------
+    differences : array_like
+        Shape (seeds,), in ``unit``.
+    mean, half_width : float
+        Of the interval.
+    margin : float
+        Within -margin and margin a difference does not matter.
+    """
+    dots = np.asarray(differences, dtype=float)
+    seeds = go.Scatter(
+        x=dots, y=np.full(len(dots), 1), name="one seed", mode="markers",
+        marker={"color": COLOURS[1], "symbol": "circle-open", "size": 10},
+    )  # fmt: skip
+    centre = go.Scatter(
+        x=[mean], y=[0], name="mean, 95 % interval", mode="markers",
+        error_x={"array": [half_width], "thickness": 3, "width": 8},
+        marker={"color": COLOURS[0], "symbol": "diamond", "size": 12},
+    )  # fmt: skip
+    drawn = figure(
+        [seeds, centre], title=title, x=f"difference ({unit})", y="", height=260,
+        yaxis={"tickvals": [0, 1], "ticktext": ["mean", "seeds"], "range": [-0.8, 1.8]},
+        showlegend=False,
+    )  # fmt: skip
+    drawn.add_vrect(
+        -margin, margin, fillcolor=GREY, opacity=0.2, line_width=0,
+        annotation_text="does not matter", annotation_position="top left",
+    )  # fmt: skip
+    reach = max(np.abs(dots).max(), abs(mean) + half_width, margin) * 1.15
+    return drawn.update_xaxes(range=[-reach if dots.min() < -margin else -1.5 * margin, reach])

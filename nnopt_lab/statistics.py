@@ -1,0 +1,186 @@
+"""From seeds to a statement: means with intervals, and claims with a verdict.
+
+Every interval is a 95 % Student t interval over seeds. It covers other seeds, not other data sets.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtrit
+
+LEVEL = 0.95
+MINIMUM_SEEDS = 8
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and the half-width of its interval: the mean lies within ``mean`` ± ``half_width``."""
+
+    mean: float
+    half_width: float
+
+    @property
+    def low(self) -> float:
+        """The lower end."""
+        return self.mean - self.half_width
+
+    @property
+    def high(self) -> float:
+        """The upper end."""
+        return self.mean + self.half_width
+
+
+def half_width(values: ArrayLike, axis: int = -1) -> NDArray[np.float64]:
+    """Return the half-width of the 95 % Student t interval of the mean, along an axis.
+
+    Parameters
+    ----------
+    values : array_like
+        At least two along ``axis``; a NaN makes its interval NaN.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two values.
+
+    References
+    ----------
+    Student, "The probable error of a mean", Biometrika 6 (1908).
+    """
+    sample = np.asarray(values, dtype=float)
+    n = sample.shape[axis] if sample.ndim else 1
+    if n < 2:
+        raise ValueError(f"an interval needs two values or more; there is {n}. Add seeds.")
+    quantile = stdtrit(n - 1, (1 + LEVEL) / 2)
+    return np.asarray(quantile * sample.std(axis, ddof=1) / np.sqrt(n))
+
+
+def interval(values: ArrayLike) -> Interval:
+    """Return the mean of some values with its 95 % Student t interval.
+
+    Parameters
+    ----------
+    values : array_like
+        One value a seed, at least two.
+    """
+    sample = np.asarray(values, dtype=float).ravel()
+    return Interval(float(sample.mean()), float(half_width(sample)))
+
+
+def over_seeds(values: xr.DataArray) -> xr.Dataset:
+    """Return ``mean`` and ``half_width`` over the dimension ``seed``, all others kept.
+
+    Raises
+    ------
+    ValueError
+        If there is no dimension ``seed``, or it has fewer than two values.
+    """
+    if "seed" not in values.dims:
+        raise ValueError(f"the dimensions are {[*values.dims]}; there must be one named 'seed'.")
+    width = xr.apply_ufunc(half_width, values, input_core_dims=[["seed"]])
+    return xr.Dataset({"mean": values.mean("seed"), "half_width": width})
+
+
+HOLDS = "holds"
+OPPOSITE = "the opposite holds"
+NO_DIFFERENCE = "no difference that matters"
+CANNOT_TELL = "cannot tell from these runs"
+
+
+class Verdict:
+    """Whether a claim holds, judged by the interval of paired differences over seeds.
+
+    ======================================= ===========================
+    the interval lies                        outcome
+    ======================================= ===========================
+    above ``margin``                         holds
+    below ``-margin``                        the opposite holds
+    between ``-margin`` and ``margin``       no difference that matters
+    elsewhere                                cannot tell from these runs
+    ======================================= ===========================
+
+    Parameters
+    ----------
+    claim : str
+        One sentence.
+    differences : array_like
+        One for each seed, in ``unit``: what the claim says is better minus the other.
+    margin : float
+        The smallest difference that would matter to a user, chosen before the runs.
+    unit : str
+        Of differences and margin.
+
+    Attributes
+    ----------
+    interval : Interval
+        Of the mean difference.
+    outcome : str
+        As in the table.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 8 differences, one is not finite, or the margin is negative.
+    """
+
+    def __init__(
+        self, claim: str, differences: ArrayLike | Sequence[float], *, margin: float, unit: str
+    ) -> None:
+        self.claim = claim
+        self.differences = np.asarray(differences, dtype=float).ravel()
+        self.margin = float(margin)
+        self.unit = unit
+        if len(self.differences) < MINIMUM_SEEDS:
+            raise ValueError(
+                f"there are {len(self.differences)} differences; a verdict needs "
+                f"{MINIMUM_SEEDS} paired seeds or more."
+            )
+        if not np.isfinite(self.differences).all():
+            raise ValueError("a difference is not a finite number; look at history.diverged.")
+        if not 0 <= self.margin < np.inf:
+            raise ValueError(f"margin is {margin!r}; give a number from 0.")
+        self.interval = interval(self.differences)
+
+    @property
+    def outcome(self) -> str:
+        """What the runs say of the claim."""
+        if self.interval.low > self.margin:
+            return HOLDS
+        if self.interval.high < -self.margin:
+            return OPPOSITE
+        if -self.margin < self.interval.low and self.interval.high < self.margin:
+            return NO_DIFFERENCE
+        return CANNOT_TELL
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether both ends of the interval are a half-width or more away from a margin."""
+        ends = np.array([self.interval.low, self.interval.high])
+        distances = np.abs(ends[:, None] - np.array([-self.margin, self.margin]))
+        return bool(distances.min() >= self.interval.half_width)
+
+    def __repr__(self) -> str:
+        """Return claim, margin and outcome: what is the same on any computer."""
+        return (
+            f"Claim: {self.claim}\n"
+            f"Verdict: {self.outcome} "
+            f"(margin {self.margin:g} {self.unit}, {len(self.differences)} paired seeds)"
+        )
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, Any]]:
+        """Return the text, and as metadata the numbers behind it."""
+        numbers = {
+            "claim": self.claim,
+            "outcome": self.outcome,
+            "mean": self.interval.mean,
+            "half_width": self.interval.half_width,
+            "margin": self.margin,
+            "unit": self.unit,
+            "n_seeds": len(self.differences),
+            "is_clear": self.is_clear,
+        }
+        return {"text/plain": repr(self)}, {"verdict": numbers}

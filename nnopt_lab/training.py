@@ -1,0 +1,442 @@
+"""The training loop: K networks at a time, techniques handed in as values."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from types import MappingProxyType
+from typing import Any
+
+from nnopt_lab.data import Data
+from nnopt_lab.networks import Model
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Generator, Tensor
+from torch.nn import functional
+
+Masks = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The names of K networks: every combination of the values of some axes.
+
+    Attributes
+    ----------
+    axes : mapping of str to tuple
+        The values of each axis, in order; the last axis varies fastest.
+    """
+
+    axes: Mapping[str, tuple[Any, ...]]
+    _rows: tuple[tuple[Any, ...], ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_rows", tuple(product(*self.axes.values())))
+
+    def __len__(self) -> int:
+        """Return K, the number of networks."""
+        return len(self._rows)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The number of values of each axis."""
+        return tuple(len(values) for values in self.axes.values())
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Return one axis' value for each network, shape (K,).
+
+        Raises
+        ------
+        KeyError
+            If there is no such axis.
+        TypeError
+            If its values are no numbers.
+        """
+        if name not in self.axes:
+            raise KeyError(f"there is no axis {name!r}; the axes are {[*self.axes]}.")
+        position = [*self.axes].index(name)
+        try:
+            values = torch.tensor([row[position] for row in self._rows])
+        except (TypeError, ValueError):
+            raise TypeError(f"the values of axis {name!r} are no numbers.") from None
+        return values.float() if values.is_floating_point() else values
+
+    def index(self, **values: Any) -> int:
+        """Return which network has these values, one for each axis.
+
+        Raises
+        ------
+        KeyError
+            If an axis is missing or unknown, or has no such value.
+        """
+        if values.keys() != self.axes.keys():
+            raise KeyError(f"give a value for each of the axes {[*self.axes]}, not {[*values]}.")
+        for name, value in values.items():
+            if value not in self.axes[name]:
+                raise KeyError(f"axis {name!r} has no value {value!r}, only {self.axes[name]}.")
+        return self._rows.index(tuple(values[name] for name in self.axes))
+
+
+def grid(**axes: Iterable[Any]) -> Grid:
+    """Name K networks by every combination of some axes' values.
+
+    Parameters
+    ----------
+    **axes : iterable
+        Values by the name of the axis, as in ``grid(delta=[0, .1], seed=range(8))``. The axis
+        ``seed`` is required: it alone fixes a network's first weights and the order of its data,
+        so that networks that differ in another axis are paired.
+
+    Raises
+    ------
+    ValueError
+        If there is no ``seed``, a seed is not a whole number from 0, or an axis is empty or
+        names a value twice.
+    """
+    values = {name: tuple(given) for name, given in axes.items()}
+    if "seed" not in values:
+        raise ValueError("a grid needs seeds; add seed=range(8), say.")
+    for name, given in values.items():
+        if not given or len(set(given)) < len(given):
+            raise ValueError(f"axis {name!r} is {given}; give one or more values, each once.")
+    if any(type(seed) is not int or not 0 <= seed < 2**31 for seed in values["seed"]):
+        raise ValueError(f"the seeds are {values['seed']}; give whole numbers from 0 to 2^31 - 1.")
+    return Grid(MappingProxyType(values))
+
+
+def reshuffled(n: int, seeds: Sequence[int]) -> Callable[[int], Tensor]:
+    """Return the default order: a new permutation for each seed and epoch.
+
+    Returns
+    -------
+    callable
+        epoch -> indices, shape (K, n); networks of equal seed see equal orders.
+    """
+    distinct, rows = np.unique(np.asarray(seeds), return_inverse=True)
+
+    def order(epoch: int) -> Tensor:
+        streams = [np.random.SeedSequence([int(seed), epoch]) for seed in distinct]
+        generators = [Generator().manual_seed(int(s.generate_state(1)[0])) for s in streams]
+        return torch.stack([torch.randperm(n, generator=g) for g in generators])[rows]
+
+    return order
+
+
+def backpropagate(model: Model, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Fill ``.grad`` with the gradient of each network's mean cross-entropy on its batch.
+
+    Parameters
+    ----------
+    model : Model
+        K networks.
+    x, y : Tensor
+        A batch for each network, (K, samples, features) and (K, samples).
+
+    Returns
+    -------
+    loss, accuracy : Tensor
+        Of each network on this batch, shape (K,).
+    """
+    outputs = model(x).mT
+    losses = functional.cross_entropy(outputs, y, reduction="none")
+    losses.backward(torch.full_like(losses, 1 / losses.shape[1]))
+    return losses.detach().mean(1), _accuracy(outputs.detach(), y)
+
+
+def _accuracy(outputs: Tensor, y: Tensor) -> Tensor:
+    """Return the share of right answers, (K,), from outputs (K, classes, samples)."""
+    return (outputs.max(1).indices == y).to(outputs.dtype).mean(1)
+
+
+@torch.no_grad()
+def evaluate(model: Model, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean loss and the accuracy of each network on the same samples, shape (K,) each.
+
+    Parameters
+    ----------
+    model : Model
+        K networks; used in evaluation mode, and left in the mode it was in.
+    x, y : Tensor
+        Inputs (samples, features) and classes (samples,).
+
+    Raises
+    ------
+    ValueError
+        If there are no samples, or not as many classes as inputs.
+    """
+    if not 0 < len(x) == len(y):
+        raise ValueError(f"there are {len(x)} inputs and {len(y)} classes; give equally many.")
+    was_training = model.training
+    model.train(False)
+    sums = torch.zeros(2, model.n_networks, dtype=x.dtype, device=x.device)
+    for inputs, classes in zip(x.split(500), y.split(500), strict=True):
+        outputs = model(inputs.unsqueeze(0)).mT
+        targets = classes.expand(len(outputs), -1)
+        losses = functional.cross_entropy(outputs, targets, reduction="none")
+        sums += torch.stack([losses.sum(1), _accuracy(outputs, targets) * len(classes)])
+    model.train(was_training)
+    loss, accuracy = sums / len(x)
+    return loss, accuracy
+
+
+def n_steps(data: Data, epochs: int, batch_size: int = 64) -> int:
+    """Return how many updates ``train`` makes: the last, short batch of an epoch counts."""
+    return epochs * -(-len(data.x_train) // batch_size)
+
+
+def train(
+    model: Model,
+    data: Data,
+    runs: Grid,
+    *,
+    epochs: int,
+    lr: float | Tensor | Callable[[int], float | Tensor],
+    batch_size: int = 64,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    order: Callable[[int], Tensor] | None = None,
+    masks: Masks | Callable[[int, Model], Masks] | None = None,
+    gradient: Callable[[Model, Tensor, Tensor], tuple[Tensor, Tensor]] = backpropagate,
+    watch: Sequence[Callable[[int, Model, Tensor], object]] = (),
+    stop: Callable[[], bool] | None = None,
+    first_epoch: int = 0,
+) -> xr.Dataset:
+    """Train K networks side by side by SGD with momentum, each as if it were alone.
+
+    A second call retrains: weights and batch-norm statistics go on, momentum and step start anew.
+
+    Parameters
+    ----------
+    model : Model
+        K networks; changed in place and left in evaluation mode.
+    data : Data
+        On the model's device.
+    runs : Grid
+        Names the K networks.
+    epochs : int
+        How many more times each network sees its data.
+    lr : float, Tensor of shape (K,), or callable
+        Learning rate; or a schedule: step, from 0 in this call -> learning rate.
+    batch_size : int
+        Samples a step. The last, short batch of an epoch is kept.
+    momentum, weight_decay : float
+        As in ``torch.optim.SGD``.
+    order : callable, optional
+        epoch -> indices of training samples, shape (m,) for all or (K, m), in the order of use.
+        By default each network reshuffles every epoch, by its seed.
+    masks : mapping, or callable, optional
+        Parameter name -> mask, 1 to keep and 0 to prune, of the parameter's shape; or
+        (epoch, model) -> such a mapping. Applied before the epoch and again after each update.
+    gradient : callable
+        (model, x, y) -> loss and accuracy, (K,) each; fills ``.grad``.
+    watch : sequence of callables
+        Each is called with (step, model, loss of shape (K,)) after each step.
+    stop : callable, optional
+        Asked before each step; once it is true, training ends and the epoch begun is not recorded.
+    first_epoch : int
+        Number of the first epoch, so that retraining does not repeat its orders.
+
+    Returns
+    -------
+    xarray.Dataset
+        By the axes of the grid and ``epoch`` (``first_epoch + 1`` is after one epoch):
+        ``training_loss`` and ``training_accuracy``, running means while the weights move,
+        ``validation_loss`` and ``validation_accuracy`` after the epoch, and ``learning_rate`` of
+        its last step; by the axes alone: ``final_training_loss``, ``final_training_accuracy``,
+        ``test_loss`` and ``test_accuracy`` of the weights at the end, and ``diverged``. A network
+        that diverged has loss NaN and accuracy 1 / classes from then on.
+
+    Raises
+    ------
+    ValueError
+        If model and grid differ in K, ``epochs``, ``batch_size`` or ``first_epoch`` is out of
+        range, or a mask or an order does not fit.
+    """
+    _check(model, data, runs, epochs, batch_size, first_epoch)
+    schedule = lr if callable(lr) else lambda _step: lr
+    masking = masks if callable(masks) else lambda _epoch, _model: masks or {}
+    order = order or reshuffled(len(data.x_train), runs["seed"].tolist())
+    sgd = _SGD(model, momentum, weight_decay)
+    history = _History(model, data, runs, first_epoch)
+    step = 0
+    for epoch in range(first_epoch, first_epoch + epochs):
+        sgd.mask(masking(epoch, model))
+        model.train(True)
+        for x, y in _batches(data, order(epoch), model.n_networks, batch_size):
+            if stop is not None and stop():
+                return history.dataset(step)
+            rate = sgd.broadcast(schedule(step))
+            loss, accuracy = gradient(model, x, y)
+            sgd.update(rate)
+            history.add(loss, accuracy, y.shape[-1])
+            for watcher in watch:
+                watcher(step, model, loss)
+            step += 1
+        history.end_epoch(rate, step)
+    return history.dataset(step)
+
+
+def _check(
+    model: Model, data: Data, runs: Grid, epochs: int, batch_size: int, first_epoch: int
+) -> None:
+    if model.n_networks != len(runs):
+        raise ValueError(
+            f"the model holds {model.n_networks} networks, the grid names {len(runs)}."
+        )
+    if type(epochs) is not int or epochs < 1:
+        raise ValueError(f"epochs is {epochs!r}; give a whole number from 1.")
+    if type(batch_size) is not int or not 1 <= batch_size <= len(data.x_train):
+        raise ValueError(
+            f"batch_size is {batch_size!r}; give a whole number from 1 to {len(data.x_train)}, "
+            "the number of training samples."
+        )
+    if type(first_epoch) is not int or first_epoch < 0:
+        raise ValueError(f"first_epoch is {first_epoch!r}; give a whole number from 0.")
+
+
+def _batches(
+    data: Data, order: Tensor, n_networks: int, batch_size: int
+) -> Iterable[tuple[Tensor, Tensor]]:
+    """Yield (K or 1, samples, features) and (K, samples): what each network sees next."""
+    rows = order.unsqueeze(0) if order.ndim == 1 else order
+    if rows.ndim != 2 or len(rows) not in (1, n_networks):
+        raise ValueError(
+            f"the order has shape {tuple(order.shape)}; give (m,) or ({n_networks}, m)."
+        )
+    for indices in rows.to(data.x_train.device).split(batch_size, dim=1):
+        flat = indices.reshape(-1)
+        x = data.x_train.index_select(0, flat).unflatten(0, indices.shape)
+        y = data.y_train.index_select(0, flat).unflatten(0, indices.shape)
+        yield x, y.expand(n_networks, -1)
+
+
+class _SGD:
+    """SGD with momentum whose learning rate differs from network to network."""
+
+    def __init__(self, model: Model, momentum: float, weight_decay: float) -> None:
+        self.parameters = dict(model.named_parameters())
+        self.velocities = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
+        self.masks: dict[str, Tensor] = {}
+        self.n_networks = model.n_networks
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        for parameter in self.parameters.values():
+            parameter.grad = None
+
+    @torch.no_grad()
+    def mask(self, masks: Masks) -> None:
+        """Prune by these masks now and after each update to come."""
+        for name, mask in masks.items():
+            if name not in self.parameters:
+                raise ValueError(f"there is no parameter {name!r}, only {[*self.parameters]}.")
+            shape = self.parameters[name].shape
+            if mask.shape != shape:
+                raise ValueError(
+                    f"the mask of {name!r} has shape {tuple(mask.shape)}; its parameter has "
+                    f"{tuple(shape)}."
+                )
+        self.masks = {name: mask.to(self.parameters[name]) for name, mask in masks.items()}
+        for name, mask in self.masks.items():
+            self.parameters[name].mul_(mask)
+
+    def broadcast(self, rate: float | Tensor) -> Tensor:
+        """Return the learning rate as (K,), on the model's device."""
+        example = next(iter(self.parameters.values()))
+        rates = torch.as_tensor(rate, dtype=example.dtype, device=example.device)
+        if rates.ndim > 1 or rates.numel() not in (1, self.n_networks):
+            raise ValueError(
+                f"the learning rate has shape {tuple(rates.shape)}; give one number, or "
+                f"{self.n_networks}, one for each network."
+            )
+        return rates.expand(self.n_networks)
+
+    @torch.no_grad()
+    def update(self, rate: Tensor) -> None:
+        """Take one step down the gradient in ``.grad``, and clear it."""
+        for name, parameter in self.parameters.items():
+            gradient = parameter.grad
+            if gradient is None:  # as torch.optim: what the loss does not reach stays
+                continue
+            if self.weight_decay:
+                gradient = gradient.add(parameter, alpha=self.weight_decay)
+            velocity = self.velocities[name]
+            torch.add(gradient, velocity, alpha=self.momentum, out=velocity)
+            each = rate.view(-1, *(1,) * (parameter.ndim - 1))
+            parameter.addcmul_(velocity, each, value=-1)
+            if name in self.masks:
+                parameter.mul_(self.masks[name])
+            parameter.grad = None
+
+
+class _History:
+    """Collects what ``train`` returns."""
+
+    def __init__(self, model: Model, data: Data, runs: Grid, first_epoch: int) -> None:
+        self.model, self.data, self.runs, self.first_epoch = model, data, runs, first_epoch
+        self.epochs: list[dict[str, Tensor]] = []
+        self.steps: list[int] = []
+        self._start_epoch()
+
+    def _start_epoch(self) -> None:
+        self.n_samples = 0
+        self.loss: float | Tensor = 0.0
+        self.accuracy: float | Tensor = 0.0
+
+    def add(self, loss: Tensor, accuracy: Tensor, n_samples: int) -> None:
+        """Take up one batch's mean loss and accuracy."""
+        self.n_samples += n_samples
+        self.loss = loss * n_samples + self.loss
+        self.accuracy = accuracy * n_samples + self.accuracy
+
+    def end_epoch(self, rate: Tensor, step: int) -> None:
+        """Average over the epoch, and validate."""
+        loss, accuracy = evaluate(self.model, self.data.x_validation, self.data.y_validation)
+        self.epochs.append(
+            {
+                "training_loss": torch.as_tensor(self.loss / self.n_samples),
+                "training_accuracy": torch.as_tensor(self.accuracy / self.n_samples),
+                "validation_loss": loss,
+                "validation_accuracy": accuracy,
+                "learning_rate": rate,
+            }
+        )
+        self.steps.append(step)
+        self._start_epoch()
+
+    def dataset(self, steps: int) -> xr.Dataset:
+        """Evaluate a last time, and label everything."""
+        self.model.train(False)
+        last = {}
+        for prefix, x, y in (
+            ("final_training", self.data.x_train, self.data.y_train),
+            ("test", self.data.x_test, self.data.y_test),
+        ):
+            last[f"{prefix}_loss"], last[f"{prefix}_accuracy"] = evaluate(self.model, x, y)
+        diverged = ~torch.isfinite(last["final_training_loss"] + last["test_loss"])
+        variables = {}
+        names = self.epochs[0] if self.epochs else ()
+        by_epoch = {name: torch.stack([e[name] for e in self.epochs], -1) for name in names}
+        if self.epochs:
+            sound = torch.isfinite(by_epoch["training_loss"] + by_epoch["validation_loss"])
+            lost = (~sound).cumsum(-1) > 0  # once lost, lost for good
+            diverged = diverged | lost[:, -1]
+            for name, values in by_epoch.items():
+                variables[name] = self._label(name, values, lost)
+        for name, values in last.items():
+            variables[name] = self._label(name, values, diverged)
+        variables["diverged"] = self._label("diverged", diverged, diverged)
+        coordinates: dict[str, Any] = {name: list(axis) for name, axis in self.runs.axes.items()}
+        first = self.first_epoch + 1
+        coordinates["epoch"] = np.arange(first, first + len(self.epochs))
+        coordinates["step"] = ("epoch", np.asarray(self.steps, dtype=int))
+        return xr.Dataset(variables, coordinates, attrs={"steps": steps})
+
+    def _label(self, name: str, values: Tensor, lost: Tensor) -> tuple[list[str], Any]:
+        """Return (dims, array), with what is lost as NaN or as guessing."""
+        if name.endswith("loss"):
+            values = values.masked_fill(lost, torch.nan)
+        elif name.endswith("accuracy"):
+            values = values.masked_fill(lost, 1 / (int(self.data.y_train.max()) + 1))
+        dims = [*self.runs.axes] + ["epoch"] * (values.ndim - 1)
+        return dims, values.cpu().unflatten(0, self.runs.shape).numpy()

@@ -1,0 +1,152 @@
+"""JupyterLab in a headless Chromium, as a learner uses it; for browser tests and benchmarks."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from jupyter_client.blocking import BlockingKernelClient
+from jupyter_core.paths import jupyter_runtime_dir
+from playwright.sync_api import Page, sync_playwright
+
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def find_chromium() -> str | None:
+    """Return the browser to test with: $NNOPT_LAB_CHROMIUM, or the first on the path."""
+    named = os.environ.get("NNOPT_LAB_CHROMIUM")
+    names = [named] if named else ["chromium", "chromium-browser", "google-chrome"]
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+class Lab:
+    """One page of JupyterLab with one notebook open."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.url = url
+        self.console: list[str] = []
+        self.requests: list[str] = []
+        self.n_bytes = 0
+        page.on("console", self._note)
+        page.on("pageerror", lambda error: self.console.append(f"pageerror: {error}"))
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("websocket", lambda ws: ws.on("framereceived", self._count))
+
+    def _note(self, message: object) -> None:
+        if message.type in ("error", "warning"):
+            self.console.append(f"{message.type}: {message.text}")
+
+    def _count(self, frame: str | bytes) -> None:
+        self.n_bytes += len(frame)
+
+    def open(self, notebook: str) -> None:
+        """Open a notebook and wait for its kernel."""
+        self.page.goto(f"{self.url}/lab/tree/{notebook}?reset")
+        self.wait_for_kernel()
+
+    def wait_for_kernel(self) -> None:
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        self.page.wait_for_function(
+            "document.getElementById('jp-main-statusbar')?.innerText.includes('| Idle')",
+            timeout=60_000,
+        )
+
+    def run_all(self) -> None:
+        """Choose Run All Cells from the menu; does not wait."""
+        self.page.click(".lm-MenuBar-itemLabel:text-is('Run')")
+        self.page.click(".lm-Menu-itemLabel:text-is('Run All Cells')")
+
+    def wait_for_cell(self, count: int, seconds: float = 120) -> None:
+        """Wait until the cell of this execution count has ended."""
+        self.page.wait_for_function(
+            "n => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
+            ".some(p => p.textContent === `[${n}]:`)",
+            arg=count,
+            timeout=seconds * 1000,
+        )
+
+    def kernel_id(self) -> str:
+        with urllib.request.urlopen(f"{self.url}/api/kernels") as answer:
+            return json.load(answer)[0]["id"]
+
+    def kernel_pid(self) -> int:
+        found = subprocess.run(
+            ["pgrep", "-f", f"ipykernel_launcher.*{self.kernel_id()}"], capture_output=True
+        )
+        return int(found.stdout.split()[0])
+
+    def ask_kernel(self, expression: str) -> object:
+        """Evaluate an expression in the notebook's kernel; what it gives must be JSON."""
+        client = BlockingKernelClient()
+        client.load_connection_file(f"{jupyter_runtime_dir()}/kernel-{self.kernel_id()}.json")
+        client.start_channels()
+        try:
+            reply = client.execute_interactive(
+                "import json as _json",
+                user_expressions={"it": f"_json.dumps({expression})"},
+                store_history=False,
+                silent=True,
+                timeout=60,
+            )
+        finally:
+            client.stop_channels()
+        answer = reply["content"]["user_expressions"]["it"]
+        if answer["status"] != "ok":
+            raise RuntimeError(answer["evalue"])
+        return json.loads(eval(answer["data"]["text/plain"]))
+
+
+@contextmanager
+def open_lab(folder: Path, chromium: str, width: int = 1400) -> Iterator[Lab]:
+    """Start JupyterLab on a free loopback port and a browser page; end both."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--allow-root"),
+            *(f"--port={port}", "--IdentityProvider.token="),
+            f"--ServerApp.root_dir={folder}",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(f"{url}/api/status")
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+            page = browser.new_page(viewport={"width": width, "height": 900})
+            yield Lab(page, url)
+            browser.close()
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _wait_for(url: str, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            urllib.request.urlopen(url).close()
+            return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
