@@ -6,6 +6,7 @@ classes and the product with a narrow last layer run several times faster than s
 """
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from itertools import pairwise
 from typing import Protocol
 
@@ -128,6 +129,29 @@ class Population(nn.Sequential):
         network.to(next(iter(state.values())))
         network.load_state_dict(state)
         return network.train(self.training)
+
+    def take(self, rows: Tensor) -> "Population":
+        """Return a new population: copies of these networks, in this order.
+
+        Parameters
+        ----------
+        rows : Tensor
+            Which networks, whole numbers, shape (K,) of the new population; one may come often.
+
+        Raises
+        ------
+        IndexError
+            If there is no such network.
+        """
+        for i in rows.unique().tolist():
+            _check_index(i, self.n_networks)
+        copy = deepcopy(self)
+        for module in copy.modules():
+            for name, parameter in module.named_parameters(recurse=False):
+                setattr(module, name, nn.Parameter(parameter.detach()[rows]))
+            for name, buffer in module.named_buffers(recurse=False):
+                setattr(module, name, buffer[rows])
+        return copy
 
 
 class Single(nn.Module):

@@ -184,3 +184,36 @@ class Verdict:
             "is_clear": self.is_clear,
         }
         return {"text/plain": repr(self)}, {"verdict": numbers}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A setting chosen on validation, and whether a better one may lie beyond those tried."""
+
+    value: float
+    at_edge: bool
+
+
+def choose(history: xr.Dataset, axis: str) -> Choice:
+    """Return the value of an axis with the best mean validation accuracy after the last epoch.
+
+    Parameters
+    ----------
+    history : xarray.Dataset
+        What ``train`` returns; dimensions ``axis``, ``seed`` and ``epoch``.
+    axis : str
+        Such as ``"lr"``.
+
+    Raises
+    ------
+    ValueError
+        If the axis is missing, or there are other axes to choose on.
+    """
+    accuracy = history["validation_accuracy"].isel(epoch=-1)
+    if set(accuracy.dims) != {axis, "seed"}:
+        raise ValueError(
+            f"the axes are {[*accuracy.dims]}; select a value of each but {axis!r} and 'seed'."
+        )
+    best = int(accuracy.mean("seed").argmax(axis))
+    value = accuracy[axis].values[best].item()
+    return Choice(value, best in (0, accuracy.sizes[axis] - 1))

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import textwrap
 import weakref
 from collections.abc import Callable, Iterable
 from itertools import product
@@ -202,12 +203,15 @@ def _words(values: dict[str, Any]) -> str:
 def _png(figure: go.Figure, sentence: str) -> bytes:
     """Draw a figure with its sentence below, 900 pixels wide; needs kaleido and a Chromium."""
     if sentence:
-        height = figure.layout.height or 450
-        below = figure.layout.margin.b or 80
-        figure.update_layout(height=height + 40, margin_b=below + 40)
+        lines = textwrap.wrap(sentence, 120)
+        room = 10 + 18 * len(lines)
+        below = (figure.layout.margin.b or figure.layout.template.layout.margin.b or 80) + room
+        height = figure.layout.height or figure.layout.template.layout.height or 450
+        figure.update_layout(height=height + room, margin_b=below)
         figure.add_annotation(
-            text=sentence, x=0, xref="container", y=0, yref="container", yanchor="bottom",
-            xanchor="left", showarrow=False, font_size=12,
+            text="<br>".join(lines), font_size=12, showarrow=False, align="left",
+            x=0, xref="paper", xanchor="left", xshift=-50,
+            y=0, yref="paper", yanchor="bottom", yshift=-below,
         )  # fmt: skip
     picture: bytes = figure.to_image(format="png", width=900)
     return picture

@@ -51,7 +51,7 @@ class Progress:
 
     def __repr__(self) -> str:
         """Return label and length, the same on any computer."""
-        return f"{self.label}: {self.n_steps:,} steps".replace(",", " ")
+        return f"{self.label}: {self.n_steps} steps each"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         """Return the bar, and a text that stays when it is gone."""
