@@ -15,13 +15,14 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 FIRST := notebooks/01_pruning.ipynb
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 
-LAB := --ServerApp.open_browser=$(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),True,False)
+LAB := --LabApp.default_url=/lab/tree/$(FIRST)
+LAB += --ServerApp.open_browser=$(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),True,False)
 LAB += $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: lab test notebooks test-cpus bench
 
 lab: .venv/lab
-	$(BIN)/jupyter lab $(LAB) $(LAB_OPTIONS) $(FIRST)
+	$(BIN)/jupyter lab $(LAB) $(LAB_OPTIONS)
 
 test: .venv/test
 	$(BIN)/ruff format --check .

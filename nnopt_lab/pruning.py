@@ -38,14 +38,23 @@ def random(model: nn.Module, seeds: Sequence[int]) -> dict[str, Tensor]:
     ----------
     seeds : sequence of int
         One for each network; equal seeds give equal scores.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many seeds as networks.
     """
+    stacked = weights(model)
+    n_networks = len(next(iter(stacked.values())))
+    if len(seeds) != n_networks:
+        raise ValueError(f"there are {len(seeds)} seeds and {n_networks} networks; give one each.")
     generators = [
         Generator().manual_seed(int(np.random.SeedSequence([int(s), 1]).generate_state(1)[0]))
         for s in seeds
     ]
     return {
         name: torch.stack([torch.rand(weight.shape[1:], generator=g) for g in generators])
-        for name, weight in weights(model).items()
+        for name, weight in stacked.items()
     }
 
 
@@ -127,20 +136,6 @@ def sparsity(masks: Mapping[str, Tensor]) -> Tensor:
     """Return the share of pruned weights of each network over all layers, shape (K,)."""
     kept = torch.cat([mask.flatten(1) for mask in masks.values()], 1)
     return 1 - kept.double().mean(1)
-
-
-def threshold_at(scores: Mapping[str, Tensor], share: float) -> float:
-    """Return the threshold below which this share of one network's scores lies.
-
-    Parameters
-    ----------
-    scores : mapping of str to Tensor
-        Of a population of one, or the first of several.
-    share : float
-        From 0 to 1.
-    """
-    flat = torch.cat([score[0].flatten() for score in scores.values()])
-    return float(torch.quantile(flat.double(), share))
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_core.paths import jupyter_runtime_dir
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -61,10 +62,10 @@ class Lab:
         self.wait_for_kernel()
 
     def wait_for_kernel(self) -> None:
-        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=20_000)
         self.page.wait_for_function(
             "document.getElementById('jp-main-statusbar')?.innerText.includes('| Idle')",
-            timeout=60_000,
+            timeout=20_000,
         )
 
     def run_all(self) -> None:
@@ -72,7 +73,7 @@ class Lab:
         self.page.click(".lm-MenuBar-itemLabel:text-is('Run')")
         self.page.click(".lm-Menu-itemLabel:text-is('Run All Cells')")
 
-    def wait_for_cell(self, count: int, seconds: float = 120) -> None:
+    def wait_for_cell(self, count: int, seconds: float = 60) -> None:
         """Wait until the cell of this execution count has ended."""
         self.page.wait_for_function(
             "n => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
@@ -80,6 +81,21 @@ class Lab:
             arg=count,
             timeout=seconds * 1000,
         )
+
+    def wait_until_drawn(self, n_figures: int) -> None:
+        """Wait for this many figures of ours."""
+        self.page.wait_for_function(
+            "n => document.querySelectorAll('.nnopt-lab-figure .main-svg:first-child').length >= n",
+            arg=n_figures,
+            timeout=20_000,
+        )
+        self.page.wait_for_timeout(300)
+
+    def set_values(self, name: str, **values: object) -> None:
+        """Set controls of an Explorer in the kernel, and wait for the browser to follow."""
+        pairs = list(values.items())
+        self.ask_kernel(f"[setattr({name}.controls[n], 'value', v) for n, v in {pairs!r}]")
+        self.page.wait_for_timeout(300)
 
     def kernel_id(self) -> str:
         with urllib.request.urlopen(f"{self.url}/api/kernels") as answer:
@@ -113,31 +129,41 @@ class Lab:
 
 
 @contextmanager
-def open_lab(folder: Path, chromium: str, width: int = 1400) -> Iterator[Lab]:
-    """Start JupyterLab on a free loopback port and a browser page; end both."""
+def open_browser(chromium: str) -> Iterator[Browser]:
+    """Start a headless browser; end it."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def open_lab(folder: Path, browser: Browser, width: int = 1400) -> Iterator[Lab]:
+    """Start JupyterLab on a free loopback port, and a page of a browser; end both."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    mine = tempfile.mkdtemp()  # neither read nor change the settings of who runs the tests
     server = subprocess.Popen(
         [
             *(sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--allow-root"),
-            *(f"--port={port}", "--IdentityProvider.token="),
-            f"--ServerApp.root_dir={folder}",
+            *(f"--port={port}", "--IdentityProvider.token=", f"--ServerApp.root_dir={folder}"),
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env=os.environ | {"JUPYTERLAB_SETTINGS_DIR": mine, "JUPYTERLAB_WORKSPACES_DIR": mine},
     )
     url = f"http://127.0.0.1:{port}"
     try:
         _wait_for(f"{url}/api/status")
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
-            page = browser.new_page(viewport={"width": width, "height": 900})
-            yield Lab(page, url)
-            browser.close()
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.set_default_timeout(10_000)
+        yield Lab(page, url)
+        page.close()
     finally:
         server.terminate()
         server.wait(30)
+        shutil.rmtree(mine)
 
 
 def _wait_for(url: str, seconds: float = 60) -> None:

@@ -125,6 +125,7 @@ class Explorer:
         )
         self.widget = ipywidgets.VBox([*self.controls.values(), plot])
         self.close = weakref.finalize(self, cells.close_widgets, self.widget)
+        self.close.atexit = False  # the kernel takes all with it
 
     @property
     def values(self) -> dict[str, Any]:

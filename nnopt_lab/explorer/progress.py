@@ -38,6 +38,7 @@ class Progress:
             layout=ipywidgets.Layout(width="min(36rem, 98%)"),
         )  # fmt: skip
         self.close = weakref.finalize(self, cells.close_widgets, self._bar)
+        self.close.atexit = False  # the kernel takes all with it
         self._next_update = 0.0
         display(self)
 

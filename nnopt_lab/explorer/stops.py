@@ -81,7 +81,7 @@ class Stops:
             "description": label,
             "style": {"description_width": "initial"},
         }
-        wide = ipywidgets.Layout(width="min(36rem, 98%)")
+        wide = {"width": "min(36rem, 98%)"}
         if not isinstance(values[0], str):
             return ipywidgets.SelectionSlider(**shared, layout=wide)
         if len(values) <= 6 and sum(map(len, values)) <= 80:

@@ -1,0 +1,323 @@
+"""JupyterLab in headless Chromium, as a learner uses it: press, drag, look."""
+
+import base64
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from lab import Lab, open_lab
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+
+# What stands in the browser: data and layout of each figure, its sentence, and any trouble.
+STATE = """() => [...document.querySelectorAll('.nnopt-lab-figure')].map(paper => ({
+    data: paper.data, ranges: [paper.layout.xaxis?.range, paper.layout.yaxis?.range],
+    sentence: paper.nextElementSibling.textContent,
+    trouble: paper.parentElement.querySelector('.nnopt-lab-trouble').hidden
+        ? '' : paper.parentElement.querySelector('.nnopt-lab-trouble').textContent,
+    pixels: paper.querySelector('.main-svg') ? paper.offsetWidth : 0}))"""
+
+# What stands in Python, in the order of the page.
+EXPLORERS = (
+    "[e for items in __import__('nnopt_lab.explorer.cells').explorer.cells._cells.shown.values()"
+    " for e in items if hasattr(e, 'figure')]"
+)
+FIGURES = (
+    f"[{{'data': e.figure.to_plotly_json()['data'], 'sentence': e.sentence,"
+    f" 'ranges': [list(e.figure.layout[a].range or ()) or None for a in ('xaxis', 'yaxis')]}}"
+    f" for e in {EXPLORERS}]"
+)
+COMMS = "len(__import__('comm').get_comm_manager().comms)"
+
+
+def lab_with(folder: Path, sources: list[str], name: str = "lesson.ipynb") -> None:
+    """Write a notebook."""
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
+    nbformat.write(notebook, folder / name)
+
+
+def numbers(value: object) -> object:
+    """Bring plotly's typed arrays and plain lists to one form."""
+    if isinstance(value, dict) and "bdata" in value:
+        array = np.frombuffer(base64.b64decode(value["bdata"]), value["dtype"]).astype(float)
+        return array.tolist()
+    if isinstance(value, dict):
+        return {key: numbers(item) for key, item in value.items() if key != "uid"}
+    if isinstance(value, list):
+        return [numbers(item) for item in value]
+    return value
+
+
+def assert_same(browser: object, python: object, where: str) -> None:
+    """Compare nested data; floats travel with 24 bits, and not a number as null."""
+    if isinstance(python, dict):
+        for key, item in python.items():
+            assert_same(browser[key], item, f"{where}.{key}")
+    elif isinstance(python, list) and all(isinstance(x, int | float | None) for x in python):
+        one, other = (np.array(side, dtype=float) for side in (browser, python))
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-9, err_msg=where)
+    elif isinstance(python, list):
+        assert len(browser) == len(python), where
+        for i, (one, other) in enumerate(zip(browser, python, strict=True)):
+            assert_same(one, other, f"{where}[{i}]")
+    elif isinstance(python, float):
+        assert browser == pytest.approx(python, rel=1e-6), where
+    else:
+        assert browser == python, where
+
+
+def assert_browser_shows_what_python_has(lab: Lab) -> None:
+    shown, expected = lab.page.evaluate(STATE), lab.ask_kernel(FIGURES)
+    assert len(shown) == len(expected) > 0
+    for i, (one, other) in enumerate(zip(shown, expected, strict=True)):
+        assert one["trouble"] == ""
+        assert one["pixels"] > 300
+        assert one["sentence"] == other["sentence"]
+        assert_same(numbers(one["data"]), numbers(other["data"]), f"figure {i}")
+        for browser, python in zip(one["ranges"], other["ranges"], strict=True):
+            if python is not None:
+                assert browser == pytest.approx(python, rel=1e-6)
+
+
+def move_every_control(lab: Lab, to: str) -> int:
+    """Move all sliders and toggles to an end, by keys and clicks; return how many there are."""
+    page = lab.page
+    sliders = page.locator(".jp-OutputArea .noUi-handle")
+    for i in range(sliders.count()):
+        sliders.nth(i).focus()
+        sliders.nth(i).press("End" if to == "end" else "Home")
+    groups = page.locator(".jp-OutputArea .widget-toggle-buttons")
+    for i in range(groups.count()):
+        buttons = groups.nth(i).locator("button")
+        buttons.nth(buttons.count() - 1 if to == "end" else 0).click()
+    boxes = page.locator(".jp-OutputArea .widget-checkbox input")
+    for i in range(boxes.count()):
+        boxes.nth(i).set_checked(to == "end")
+    page.wait_for_timeout(500)
+    return sliders.count() + groups.count() + boxes.count()
+
+
+def assert_silent(lab: Lab) -> None:
+    """Nothing in the console, no request to another host."""
+    assert lab.console == []
+    local = (lab.url, lab.url.replace("http", "ws"), "data:", "blob:")
+    assert [url for url in lab.requests if not url.startswith(local)] == []
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("[0-9]*.ipynb")), ids=lambda p: p.stem)
+def test_a_notebook_from_run_all_to_both_ends_of_every_control(path, tmp_path, browser):
+    shutil.copy(path, tmp_path)
+    cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    with open_lab(tmp_path, browser) as lab:
+        lab.open(path.name)
+        lab.run_all()
+        lab.wait_for_cell(len(cells))
+        assert lab.page.locator("text=Jupyter news").count() == 0
+        lab.wait_until_drawn(lab.ask_kernel(f"len({EXPLORERS})"))
+        assert_browser_shows_what_python_has(lab)
+        for end in ("end", "start", "end"):
+            n_controls = move_every_control(lab, end)
+            assert n_controls >= 4
+            assert_browser_shows_what_python_has(lab)
+        values = lab.ask_kernel(f"[e.values for e in {EXPLORERS}]")
+        assert any(values)
+        errors = lab.page.locator(".jp-OutputArea-output[data-mime-type*=stderr]").count()
+        assert errors == sum("raises-exception" in c.metadata.get("tags", []) for c in cells)
+        assert_silent(lab)
+
+
+LESSON = [
+    """
+import numpy as np
+import plotly.graph_objects as go
+from nnopt_lab.explorer import Explorer, Stops
+x = np.linspace(0, 10, 30)
+def draw(a, kind="line", grid=True):
+    traces = [go.Scatter(x=x, y=a * x, name=f"a is {a}"), go.Scatter(x=x, y=x)]
+    if kind == "bars":
+        traces = [go.Bar(x=["p", "q"], y=[a, 2 * a], text=["one", f"{a}"])]
+    if kind == "heat":
+        traces = [go.Heatmap(z=np.outer(x, x) * a, zmin=0, zmax=300)]
+    figure = go.Figure(traces, layout={"title": {"text": "A line"}, "xaxis_showgrid": grid})
+    return figure.add_annotation(text=f"a = {a}", x=0, y=0) if grid else figure
+""",
+    """
+explorer = Explorer(
+    draw, lambda a, kind, grid: f"It rises by {a}.",
+    a=Stops([0, 1, 2, 3], unit="per step"), kind=["line", "bars", "heat"], grid=[False, True])
+explorer""",
+    "other = Explorer(lambda b: draw(b), b=range(5))\nother",
+    "explorer",
+]
+
+
+@pytest.fixture(scope="module")
+def lesson(tmp_path_factory, browser) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("lesson")
+    lab_with(folder, LESSON)
+    with open_lab(folder, browser) as lab:
+        lab.open("lesson.ipynb")
+        lab.run_all()
+        lab.wait_for_cell(4)
+        lab.wait_until_drawn(3)
+        yield lab
+
+
+def sentences(lab: Lab) -> list[str]:
+    return [figure["sentence"] for figure in lab.page.evaluate(STATE)]
+
+
+def test_anything_may_change_between_stops(lesson):
+    for kind in ("line", "bars", "heat"):
+        for grid in (True, False):
+            for a in (3, 0):
+                lesson.set_values("explorer", a=a, kind=kind, grid=grid)
+                assert_browser_shows_what_python_has(lesson)
+    assert lesson.console == []
+
+
+def test_values_set_in_python_move_every_view(lesson):
+    lesson.set_values("explorer", a=2, kind="line", grid=False)
+    assert sentences(lesson) == ["It rises by 2.", "", "It rises by 2."]
+
+
+def test_sliders_live_with_the_kernel_stopped(lesson):
+    lesson.set_values("explorer", a=0, kind="line", grid=False)
+    pid = lesson.kernel_pid()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        slider = lesson.page.locator(".jp-OutputArea .noUi-handle").first
+        slider.focus()
+        for a in (1, 2, 3):
+            slider.press("ArrowRight")
+            assert sentences(lesson)[0] == f"It rises by {a}."
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    lesson.page.wait_for_timeout(1000)
+    assert lesson.ask_kernel("explorer.values['a']") == 3
+    assert_browser_shows_what_python_has(lesson)
+
+
+def test_the_figure_is_drawn_again_after_a_reload_where_it_was(lesson):
+    lesson.set_values("explorer", a=3, kind="bars", grid=False)
+    lesson.page.keyboard.press("Control+s")
+    lesson.page.wait_for_timeout(1000)
+    lesson.page.reload()
+    lesson.wait_for_kernel()
+    lesson.wait_until_drawn(3)
+    assert sentences(lesson)[0] == "It rises by 3."
+    assert_browser_shows_what_python_has(lesson)
+
+
+def test_running_again_leaves_no_comm_and_no_dead_widget(lesson):
+    lesson.run_all()
+    lesson.wait_for_cell(8)
+    lesson.wait_until_drawn(3)
+    before = lesson.ask_kernel(COMMS)
+    for count in (12, 16):
+        lesson.run_all()
+        lesson.wait_for_cell(count)
+        lesson.wait_until_drawn(3)
+    assert lesson.ask_kernel(COMMS) == before
+    lesson.set_values("explorer", a=1, kind="line", grid=False)
+    assert sentences(lesson) == ["It rises by 1.", "", "It rises by 1."]
+    assert_browser_shows_what_python_has(lesson)
+    assert_silent(lesson)
+
+
+def test_the_dark_theme_can_be_read(lesson):
+    colour = (
+        "() => getComputedStyle(document.querySelector('.nnopt-lab-sentence')).color"
+        ".match(/[\\d.]+/g).slice(0, 3).map(Number)"
+    )
+    assert max(lesson.page.evaluate(colour)) < 100
+    lesson.page.click(".lm-MenuBar-itemLabel:text-is('Settings')")
+    lesson.page.click(".lm-Menu-itemLabel:text-is('Theme')")
+    lesson.page.click(".lm-Menu-itemLabel:text-is('JupyterLab Dark')")
+    lesson.page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")
+    assert min(lesson.page.evaluate(colour)) > 155
+
+
+def test_an_error_in_the_browser_is_said_in_words(tmp_path, browser):
+    lab_with(
+        tmp_path,
+        [
+            *LESSON[:1],
+            "e = Explorer(draw, a=[0, 1])\nplot = e.widget.children[-1]\nplot.bank = b'no gzip'\ne",
+        ],
+    )
+    with open_lab(tmp_path, browser) as lab:
+        lab.open("lesson.ipynb")
+        lab.run_all()
+        lab.page.wait_for_selector(".nnopt-lab-trouble:not([hidden])")
+        said = lab.page.locator(".nnopt-lab-trouble").inner_text()
+        assert "could not be drawn" in said
+        assert "Run its cell again" in said
+
+
+def test_the_first_figure_is_drawn_before_a_later_cell_ends(tmp_path, browser):
+    lab_with(tmp_path, [*LESSON[:2], "import time\ntime.sleep(3600)"])
+    with open_lab(tmp_path, browser) as lab:
+        lab.open("lesson.ipynb")
+        lab.run_all()
+        lab.wait_until_drawn(1)  # the last cell never ends: what is drawn is drawn before
+        slider = lab.page.locator(".jp-OutputArea .noUi-handle").first
+        slider.focus()
+        slider.press("ArrowRight")
+        assert sentences(lab) == ["It rises by 1."]
+
+
+def test_the_stop_button_ends_training_and_the_kernel_lives(tmp_path, browser):
+    train = """
+from nnopt_lab.data import mnist1d
+from nnopt_lab.explorer import Progress
+from nnopt_lab.networks import mlp
+from nnopt_lab.training import grid, n_steps, train
+runs = grid(seed=range(8))
+data = mnist1d()
+train(mlp([40, 64, 10], runs), data, runs, epochs=100_000, lr=0.05,
+      watch=[Progress("eight networks", n_steps(data, 100_000))])"""
+    lab_with(tmp_path, [train, "40 + 2"])
+    with open_lab(tmp_path, browser) as lab:
+        lab.open("lesson.ipynb")
+        lab.run_all()
+        lab.page.wait_for_selector(".widget-hprogress")
+        lab.page.wait_for_timeout(500)
+        lab.page.click(
+            "[data-command='notebook:interrupt-kernel'], [title*='Interrupt the kernel']"
+        )
+        lab.page.wait_for_selector(".jp-OutputArea-output[data-mime-type*=stderr]", timeout=5000)
+        assert lab.ask_kernel("40 + 2") == 42
+
+
+def test_make_lab_prints_the_address_of_the_first_lesson_where_there_is_no_display():
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "MAKEFLAGS")}
+    process = subprocess.Popen(
+        ["make", "lab", "LAB_OPTIONS=--port=0 --port-retries=50"],
+        cwd=NOTEBOOKS.parent, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env=environment, start_new_session=True,
+    )  # fmt: skip
+    deadline = threading.Timer(60, os.killpg, (process.pid, signal.SIGKILL))
+    deadline.start()
+    try:
+        log = ""
+        for line in process.stderr:
+            log += line
+            if "running at" in log and "/lab/tree/notebooks/01_pruning.ipynb?token=" in line:
+                break
+        assert "http://127.0.0.1" in log or "http://localhost" in log, log
+        assert "01_pruning.ipynb?token=" in line
+    finally:
+        deadline.cancel()
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stderr.close()

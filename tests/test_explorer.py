@@ -1,0 +1,274 @@
+import gzip
+import json
+
+from nnopt_lab.explorer import Explorer, Progress, Stops, bank, cells, explorer, ranges
+
+import ipywidgets
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+X = np.arange(5.0)
+
+
+def draw(delta, kind="line"):
+    if kind == "bar":
+        return go.Figure(go.Bar(x=["a", "b"], y=[delta, 2 * delta]))
+    return go.Figure([go.Scatter(x=X, y=delta * X), go.Scatter(x=X, y=X)])
+
+
+def unpack(packed: bytes) -> list:
+    """Read a bank as the browser does."""
+    content = json.loads(gzip.decompress(packed))
+
+    def build(i):
+        node = content["nodes"][i]
+        if "v" in node:
+            return node["v"]
+        if "l" in node:
+            return [build(child) for child in node["l"]]
+        return {key: build(child) for key, child in node["d"].items()}
+
+    return [bank.with_arrays(build(frame)) for frame in content["frames"]]
+
+
+def test_bank_gives_back_what_was_packed():
+    frames = [
+        {"a": np.arange(6.0).reshape(2, 3), "b": ["x", None, True, 1, 1.5], "c": {"d": []}},
+        {"a": np.arange(3), "b": [{"e": np.array([1.0, np.nan])}], "c": float("nan")},
+        {"a": np.array(["p", "q"]), "b": np.float64(2.5), "c": np.array([True, False])},
+    ]
+    first, second, third = unpack(bank.pack(frames))
+    np.testing.assert_array_equal(first["a"], frames[0]["a"])
+    assert first["b"] == ["x", None, True, 1, 1.5]
+    assert first["c"] == {"d": []}
+    assert second["a"].tolist() == [0, 1, 2]
+    assert second["b"][0]["e"][0] == 1
+    assert np.isnan(second["b"][0]["e"][1])
+    assert second["c"] is None
+    assert third == {"a": ["p", "q"], "b": 2.5, "c": [True, False]}
+
+
+def test_what_does_not_change_travels_once():
+    same = np.random.default_rng(0).normal(size=10_000)
+    one = bank.pack([{"x": same, "y": 0}])
+    many = bank.pack([{"x": same, "y": i} for i in range(100)])
+    assert len(many) < 1.1 * len(one)
+
+
+def test_controls_are_chosen_by_what_the_stops_are():
+    def anything(**_):
+        return go.Figure()
+
+    words = [f"a rather long name {i}" for i in range(9)]
+    stops = {"n": [1, 2], "word": ["a", "b"], "many": words, "flag": [True, False]}
+    controls = Explorer(anything, **stops).controls
+    assert isinstance(controls["n"], ipywidgets.SelectionSlider)
+    assert isinstance(controls["word"], ipywidgets.ToggleButtons)
+    assert isinstance(controls["many"], ipywidgets.Dropdown)
+    assert isinstance(controls["flag"], ipywidgets.Checkbox)
+
+
+def test_figure_and_values_follow_the_controls():
+    shown = Explorer(
+        draw, lambda delta, kind: f"{kind} at {delta}",
+        delta=Stops(np.array([0.1, 0.2]), label="decay", unit="per step", start=0.2),
+        kind=["line", "bar"],
+    )  # fmt: skip
+    assert shown.values == {"delta": 0.2, "kind": "line"}
+    assert shown.controls["delta"].options[1] == ("0.2 per step", 0.2)
+    np.testing.assert_allclose(shown.figure.data[0].y, 0.2 * X)
+    shown.controls["kind"].value = "bar"
+    shown.controls["delta"].value = 0.1
+    assert shown.values == {"delta": 0.1, "kind": "bar"}
+    assert len(shown.figure.data) == 1
+    assert list(shown.figure.data[0].y) == [0.1, 0.2]
+    assert shown.sentence == "bar at 0.1"
+    with pytest.raises(Exception, match="Invalid selection"):
+        shown.controls["delta"].value = 0.15
+
+
+def test_figure_is_a_copy():
+    shown = Explorer(lambda: go.Figure(go.Scatter(y=[1, 2])))
+    shown.figure.data[0].y = [5, 5]
+    assert list(shown.figure.data[0].y) == [1, 2]
+
+
+def test_text_is_title_and_controls():
+    shown = Explorer(
+        lambda **_: go.Figure(layout_title_text="<b>Loss</b><br>over epochs"),
+        delta=Stops([0, 0.5, 1], "decay δ", "per step"), kind=["a", "b"], log=[False, True],
+    )  # fmt: skip
+    assert repr(shown) == (
+        "Loss: over epochs\n  decay δ: 0 per step to 1 per step, 3 stops\n  kind: a | b\n"
+        "  log: off or on"
+    )
+    data = shown._repr_mimebundle_()
+    assert data["text/plain"] == repr(shown)
+    assert "application/vnd.jupyter.widget-view+json" in data
+
+
+def test_a_stored_notebook_gets_a_picture_and_no_view(monkeypatch, chromium):
+    monkeypatch.setenv("NNOPT_LAB_PNG", "1")
+    monkeypatch.setenv("BROWSER_PATH", chromium)
+    data = Explorer(draw, lambda delta: "A sentence. " * 30, delta=[1, 2])._repr_mimebundle_()
+    assert data.keys() == {"text/plain", "image/png"}
+    assert data["image/png"].startswith(b"\x89PNG")
+
+
+def test_axes_keep_one_range_over_all_stops():
+    shown = Explorer(draw, delta=[1, 10])
+    first, second = shown._figures
+    assert first["layout"]["yaxis"]["range"] == second["layout"]["yaxis"]["range"]
+    low, high = first["layout"]["yaxis"]["range"]
+    assert low < 0
+    assert high > 40
+
+
+def test_a_range_that_draw_sets_is_left_alone():
+    shown = Explorer(lambda n: draw(n).update_yaxes(range=[0, n]), n=[1, 2])
+    assert shown._figures[1]["layout"]["yaxis"]["range"] == [0, 2]
+
+
+def share(*figures: go.Figure) -> list[dict]:
+    plain = [bank.with_arrays(figure.to_plotly_json()) for figure in figures]
+    ranges.share(plain)
+    return [figure["layout"] for figure in plain]
+
+
+def test_ranges_of_log_axes_are_in_decades_and_apart_from_linear_ones():
+    line = go.Scatter(x=[1.0, 100.0], y=[0.0, 1.0])
+    log, linear = share(
+        go.Figure(line, layout_xaxis_type="log"), go.Figure(line, layout_xaxis_type="linear")
+    )
+    assert log["xaxis"]["range"] == pytest.approx([-0.1, 2.1])
+    assert linear["xaxis"]["range"] == pytest.approx([1 - 4.95, 100 + 4.95])
+
+
+def test_ranges_cover_error_bars_and_the_foot_of_bars():
+    bars = go.Bar(x=[1, 2], y=[5, 6], width=[1, 1], error_y={"array": [3, 3]})
+    (layout,) = share(go.Figure(bars))
+    assert layout["yaxis"]["range"] == pytest.approx([-0.45, 9.45])
+    assert layout["xaxis"]["range"] == pytest.approx([0.4, 2.6])
+
+
+def test_axes_of_words_and_histograms_have_no_range():
+    words, histogram = share(
+        go.Figure(go.Bar(x=["a", "b"], y=[1, 2])), go.Figure(go.Histogram(x=[1, 2, 2]))
+    )
+    assert "range" not in words.get("xaxis", {})
+    assert "xaxis" not in histogram
+
+
+def test_too_many_stops_are_refused_before_any_is_drawn():
+    drawn = []
+    with pytest.raises(ValueError, match=r"50 × 41 stops are 2050 figures; at most 2000"):
+        Explorer(lambda a, b: drawn.append(a), a=range(50), b=range(41))
+    assert not drawn
+
+
+def test_too_many_bytes_are_refused(monkeypatch):
+    monkeypatch.setattr(explorer, "MAXIMUM_BYTES", 10_000)
+    noise = np.random.default_rng(0)
+    with pytest.raises(ValueError, match=r"need 0\.1 MB.*Draw fewer points"):
+        Explorer(lambda n: go.Figure(go.Scatter(y=noise.normal(size=5000))), n=range(3))
+
+
+def test_a_draw_that_fails_names_the_stop():
+    with pytest.raises(RuntimeError, match=r"draw failed at delta=0: ZeroDivisionError.*by itself"):
+        Explorer(lambda delta: go.Figure(go.Scatter(y=[1 / delta])), delta=[1, 0])
+    with pytest.raises(RuntimeError, match=r"say failed at n=1: KeyError"):
+        Explorer(lambda n: go.Figure(), lambda n: {}[n], n=[1])
+    with pytest.raises(RuntimeError, match="draw failed at its only stop: ValueError: no"):
+        Explorer(lambda: (_ for _ in ()).throw(ValueError("no")))
+
+
+def test_what_draw_and_say_must_return():
+    with pytest.raises(TypeError, match=r"draw returned NoneType at n=1; it must return a plotly"):
+        Explorer(lambda n: None, n=[1])
+    with pytest.raises(TypeError, match=r"say returned int at n=1; it must return a text"):
+        Explorer(lambda n: go.Figure(), lambda n: n, n=[1])
+
+
+def test_bad_stops_are_refused():
+    with pytest.raises(ValueError, match="one or more values"):
+        Stops([])
+    with pytest.raises(ValueError, match="each once"):
+        Stops([1, 1.0])
+    with pytest.raises(ValueError, match="all numbers, all words"):
+        Stops([1, "a"])
+    with pytest.raises(ValueError, match="all numbers, all words"):
+        Stops([None])
+    with pytest.raises(ValueError, match="start is 3"):
+        Stops([1, 2], start=3)
+
+
+def test_closing_closes_every_part():
+    shown = Explorer(draw, delta=[1, 2], kind=["line", "bar"])
+    parts = [shown.widget, *shown.widget.children]
+    parts += [shown.controls["delta"].style, shown.widget.layout]
+    assert all(part.comm is not None for part in parts)
+    shown.close()
+    assert all(part.comm is None for part in parts)
+
+
+def test_an_explorer_that_nobody_holds_closes_itself():
+    shown = Explorer(draw, delta=[1, 2])
+    widget = shown.widget
+    del shown
+    assert widget.comm is None
+
+
+class Events:
+    """IPython's events, by hand."""
+
+    def __init__(self) -> None:
+        self.called = {}
+
+    def register(self, name, function):
+        self.called[name] = function
+
+    def run(self, cell_id, *shown):
+        info = type("Info", (), {"cell_id": cell_id})
+        self.called["pre_run_cell"](info)
+        for item in shown:
+            cells.shown(item)
+        self.called["post_run_cell"](None)
+
+
+def test_running_a_cell_again_closes_what_it_showed(monkeypatch):
+    events = Events()
+    monkeypatch.setattr(cells, "_cells", cells._Cells(events))
+    first, second = Explorer(draw, delta=[1]), Explorer(draw, delta=[1])
+    events.run("a", first)
+    events.run("b", first)
+    assert first.widget.comm is not None
+    events.run("a", second)  # first still stands in cell b
+    assert first.widget.comm is not None
+    events.run("b", second)
+    assert first.widget.comm is None
+    assert second.widget.comm is not None
+    events.run("a", second)
+    assert second.widget.comm is not None
+
+
+def test_without_cell_ids_nothing_is_closed(monkeypatch):
+    events = Events()
+    monkeypatch.setattr(cells, "_cells", cells._Cells(events))
+    first = Explorer(draw, delta=[1])
+    events.run(None, first)
+    events.run(None)
+    assert first.widget.comm is not None
+
+
+def test_progress_moves_and_closes(capsys):
+    progress = Progress("eight networks", 3)
+    bar = progress._bar
+    progress(0)
+    assert bar.value == 1
+    progress(2)
+    assert bar.comm is None
+    assert repr(progress) == "eight networks: 3 steps each"
+    assert "eight networks" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="n_steps is 0"):
+        Progress("none", 0)

@@ -1,0 +1,109 @@
+import copy
+
+from nnopt_lab.networks import INITIALISATIONS, mlp, single
+from nnopt_lab.training import grid
+
+import pytest
+import torch
+from torch import nn
+
+RUNS = grid(seed=range(3))
+
+
+def test_a_row_starts_as_torch_would_start_it():
+    torch.manual_seed(2)
+    alone = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3))
+    row = mlp([5, 7, 3], RUNS).unstack(2)
+    for ours, theirs in zip(row.parameters(), alone.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+def test_unstack_gives_the_same_outputs(batch_norm, training):
+    model = mlp([5, 7, 6, 3], RUNS, batch_norm=batch_norm).double()
+    x = torch.randn(3, 16, 5, dtype=torch.float64)
+    for _ in range(3):
+        model(x)  # running statistics move
+    model.train(training)
+    rows = [model.unstack(i) for i in range(3)]
+    outputs = model(x)
+    assert outputs.shape == (3, 16, 3)
+    for i, row in enumerate(rows):
+        assert torch.allclose(outputs[i], row(x[i]), atol=1e-12)
+
+
+def test_inputs_shared_by_all_networks():
+    model = mlp([5, 7, 3], RUNS)
+    x = torch.randn(16, 5)
+    assert torch.allclose(model(x[None]), model(x.expand(3, -1, -1)))
+
+
+def test_unstacked_networks_are_copies_and_can_be_saved(tmp_path):
+    model = mlp([5, 7, 3], RUNS)
+    before = copy.deepcopy(model.state_dict())
+    row = model.unstack(1)
+    nn.init.zeros_(row[0].weight)
+    torch.save(row.state_dict(), tmp_path / "row.pt")
+    assert torch.load(tmp_path / "row.pt")["0.weight"].abs().max() == 0
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in before.items())
+
+
+def test_take_copies_networks_in_the_order_asked():
+    model = mlp([5, 7, 3], RUNS, batch_norm=True)
+    model(torch.randn(3, 8, 5))
+    taken = model.take(torch.tensor([2, 0, 2, 1]))
+    assert taken.n_networks == 4
+    assert torch.equal(taken[1].running_mean[2], model[1].running_mean[2])
+    assert torch.equal(taken[0].weight[1], model[0].weight[0])
+    with torch.no_grad():
+        taken[0].weight.zero_()
+    assert model[0].weight.abs().max() > 0
+
+
+@pytest.mark.parametrize("initialisation", INITIALISATIONS)
+def test_equal_seeds_start_equal(initialisation):
+    runs = grid(delta=[0.0, 1.0], seed=[0, 5])
+    weight = mlp([5, 7, 3], runs, initialisation=initialisation)[0].weight
+    assert torch.equal(weight[:2], weight[2:])
+    assert not torch.equal(weight[0], weight[1])
+
+
+def test_he_initialisation_has_variance_two_over_inputs():
+    weight = mlp([200, 300, 3], RUNS, initialisation="he")[0].weight
+    assert weight.var().item() == pytest.approx(2 / 200, rel=0.02)
+
+
+def test_single_wraps_any_classifier():
+    module = nn.Sequential(nn.Unflatten(1, (1, 5)), nn.Conv1d(1, 2, 3), nn.Flatten())
+    model = single(module)
+    x = torch.randn(4, 5)
+    assert torch.equal(model(x[None]), module(x)[None])
+    assert model.unstack(0) is module
+
+
+def test_global_random_state_is_left_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    mlp([5, 7, 3], RUNS)
+    assert torch.rand(1) == expected
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(ValueError, match="two or more positive"):
+        mlp([40], RUNS)
+    with pytest.raises(ValueError, match="two or more positive"):
+        mlp([40, 0, 10], RUNS)
+    with pytest.raises(ValueError, match="use one of"):
+        mlp([40, 10], RUNS, initialisation="xavier")
+    with pytest.raises(IndexError, match="networks 0 to 2"):
+        mlp([40, 10], RUNS).unstack(3)
+    with pytest.raises(IndexError, match="networks 0 to 2"):
+        mlp([40, 10], RUNS).take(torch.tensor([-1]))
+    with pytest.raises(IndexError, match="networks 0 to 0"):
+        single(nn.Linear(2, 2)).unstack(1)
+    with pytest.raises(TypeError, match=r"an nn\.Module"):
+        single("network")
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        mlp([5, 7, 3], RUNS, batch_norm=True)(torch.randn(3, 1, 5))

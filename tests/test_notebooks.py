@@ -1,0 +1,143 @@
+"""The notebooks as files, and whether comparing them would notice a change."""
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from run_notebooks import run, unclear_verdicts
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(path: Path) -> list[nbformat.NotebookNode]:
+    return [cell for cell in read(path).cells if cell.cell_type == "code"]
+
+
+def outputs(path: Path) -> list[nbformat.NotebookNode]:
+    return [output for cell in code_cells(path) for output in cell.outputs]
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def path(request) -> Path:
+    return request.param
+
+
+def test_is_stored_executed_from_top_to_bottom(path):
+    counts = [cell.execution_count for cell in code_cells(path)]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_is_stored_without_widgets(path):
+    assert "widgets" not in read(path).metadata
+    kinds = {kind for output in outputs(path) for kind in output.get("data", {})}
+    assert kinds <= {"text/plain", "image/png"}
+    assert path.stat().st_size < 1_000_000
+
+
+def test_cells_are_short_and_many_figures_move(path):
+    cells = code_cells(path)
+    assert 12 <= len(cells) <= 30
+    assert max(len(cell.source.splitlines()) for cell in cells) <= 25
+    pictures = [output for output in outputs(path) if "image/png" in output.get("data", {})]
+    assert sum("stops" in picture.data["text/plain"] for picture in pictures) >= 4
+
+
+def test_errors_are_expected_ones(path):
+    for cell in code_cells(path):
+        has_error = any(output.output_type == "error" for output in cell.outputs)
+        assert has_error == ("raises-exception" in cell.metadata.get("tags", []))
+
+
+def test_verdicts_are_clear(path):
+    assert not unclear_verdicts(read(path))
+    assert any("verdict" in output.get("metadata", {}) for output in outputs(path))
+
+
+SAMPLE = {
+    "stream": "print('a printed line')",
+    "value": "41 + 1",
+    "explorer": """
+        from nnopt_lab.explorer import Explorer
+        import plotly.graph_objects as go
+        Explorer(lambda n: go.Figure(layout_title_text="Title"), n=[1, 2])""",
+    "progress": """
+        from nnopt_lab.explorer import Progress
+        Progress("ten networks", 1)(0)""",
+    "verdict": """
+        from nnopt_lab.statistics import Verdict
+        Verdict("it works", [5, 6, 5, 6, 5, 6, 5, 6], margin=1, unit="points")""",
+    "error": "1 / 0",
+}
+
+
+def corrupt(output: nbformat.NotebookNode) -> None:
+    """Change what the learner reads, by one character."""
+    if output.output_type == "error":
+        output.evalue += "!"
+    elif output.output_type == "stream":
+        output.text += "!"
+    else:
+        output.data["text/plain"] += "!"
+
+
+def sample_notebook(folder: Path) -> nbformat.NotebookNode:
+    cells = []
+    for kind, source in SAMPLE.items():
+        lines = "\n".join(
+            line[8:] if line.startswith(" " * 8) else line for line in source.split("\n")
+        )
+        cells.append(nbformat.v4.new_code_cell(lines.strip(), id=kind))
+    cells[-1].metadata["tags"] = ["raises-exception"]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(notebook, folder / "sample.ipynb")
+    return run(folder / "sample.ipynb")
+
+
+def test_a_changed_output_of_any_kind_is_noticed(tmp_path, monkeypatch, chromium):
+    monkeypatch.setenv("NNOPT_LAB_PNG", "1")
+    monkeypatch.setenv("BROWSER_PATH", chromium)
+    whole = sample_notebook(tmp_path)
+    changed = copy.deepcopy(whole)
+    for cell in changed.cells:
+        corrupt(cell.outputs[0])
+    nbformat.write(whole, tmp_path / "whole.ipynb")
+    nbformat.write(changed, tmp_path / "changed.ipynb")
+    monkeypatch.delenv("NNOPT_LAB_PNG")
+
+    def compare(name: str) -> list[str]:
+        result = subprocess.run(
+            [sys.executable, "-m", "pytest", "--nbval", "-rfp", "-p", "no:cacheprovider", name],
+            cwd=tmp_path, capture_output=True, text=True,
+        )  # fmt: skip
+        return [line.split()[0] for line in result.stdout.splitlines() if "ipynb::" in line]
+
+    assert compare("whole.ipynb").count("PASSED") == len(SAMPLE)
+    assert compare("changed.ipynb").count("FAILED") == len(SAMPLE)
+
+
+def test_a_verdict_close_to_its_margin_is_refused(tmp_path):
+    source = """
+from nnopt_lab.statistics import Verdict
+Verdict("it works", [2.4, 2.6] * 4, margin=2.39, unit="points")"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    path = tmp_path / "close.ipynb"
+    nbformat.write(notebook, path)
+    assert unclear_verdicts(run(path)) == ["it works"]
+    before = path.read_text()
+    result = subprocess.run(
+        [sys.executable, ROOT / "tests" / "run_notebooks.py", path],
+        capture_output=True, text=True, env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert "too close to its margin" in result.stderr or "need a Chromium" in result.stderr
+    assert path.read_text() == before

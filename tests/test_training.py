@@ -1,0 +1,305 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+from nnopt_lab.data import digits, mnist1d
+from nnopt_lab.networks import mlp, single
+from nnopt_lab.training import backpropagate, evaluate, grid, n_steps, reshuffled, train
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+STEPS = 100
+WIDTHS = [40, 16, 12, 10]
+
+
+def small(n=6400):
+    return mnist1d(n).to(torch.float64)
+
+
+def train_alone(network, data, order, lr, mask=None, momentum=0.9, weight_decay=0.0):
+    """The oracle: one network, torch's own layers and optimizer, 64 samples a step."""
+    optimizer = torch.optim.SGD(
+        network.parameters(), lr=lr, momentum=momentum, weight_decay=weight_decay
+    )
+    for batch in order.split(64):
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(network(data.x_train[batch]), data.y_train[batch])
+        loss.backward()
+        optimizer.step()
+        for name, parameter in network.named_parameters():
+            if mask and name in mask:
+                with torch.no_grad():
+                    parameter.mul_(mask[name])
+    return network
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("weight_decay", [0.0, 1e-3])
+def test_a_row_equals_the_network_trained_alone(batch_norm, masked, weight_decay):
+    data = small()
+    runs = grid(lr=[0.01, 0.3, 1e8], seed=[0, 4])  # the last two diverge beside the others
+    model = mlp(WIDTHS, runs, batch_norm=batch_norm).double()
+    alone = {i: model.unstack(i) for i in range(4)}
+    generator = torch.Generator().manual_seed(0)
+    masks = {}
+    if masked:
+        shape = (len(runs), WIDTHS[1], WIDTHS[0])
+        masks = {"0.weight": torch.rand(shape, generator=generator) < 0.5}
+        for i, network in alone.items():
+            with torch.no_grad():
+                network[0].weight.mul_(masks["0.weight"][i])
+    history = train(
+        model, data, runs, epochs=1, lr=runs["lr"].double(), masks=masks, weight_decay=weight_decay
+    )
+    orders = reshuffled(len(data.x_train), runs["seed"].tolist())(0)
+    assert len(orders[0].split(64)) == STEPS
+    assert history.diverged.values.tolist()[:2] == [[False, False], [False, False]]
+    for i, network in alone.items():
+        mask = {name: stacked[i] for name, stacked in masks.items()}
+        lr = runs["lr"].double()[i].item()
+        train_alone(network, data, orders[i], lr, mask, weight_decay=weight_decay)
+        row = model.unstack(i)
+        for ours, theirs in zip(row.parameters(), network.parameters(), strict=True):
+            assert torch.allclose(ours, theirs, rtol=0, atol=1e-10)
+        for mode in (True, False):
+            ours, theirs = row.train(mode), network.train(mode)
+            x = data.x_test[:100]
+            assert torch.allclose(ours(x), theirs(x), rtol=0, atol=1e-9)
+
+
+def test_single_trains_like_a_row():
+    data, runs = small(), grid(seed=[4])
+    row = mlp(WIDTHS, runs).double()
+    alone = single(row.unstack(0))
+    ours = train(row, data, runs, epochs=2, lr=0.05)
+    theirs = train(alone, data, runs, epochs=2, lr=0.05)
+    for name in ours:
+        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-10)
+
+
+def test_a_diverging_neighbour_does_no_harm_and_is_reported():
+    data = mnist1d(640)
+    alone_runs, runs = grid(lr=[0.05], seed=[1]), grid(lr=[0.05, 1e10], seed=[1])
+    alone = train(mlp(WIDTHS, alone_runs), data, alone_runs, epochs=3, lr=0.05)
+    history = train(mlp(WIDTHS, runs), data, runs, epochs=3, lr=runs["lr"])
+    assert history.diverged.values.ravel().tolist() == [False, True]
+    lost = history.sel(lr=1e10, seed=1)
+    assert np.isnan(lost.training_loss.values).all()
+    assert np.isnan(lost.test_loss.values)
+    assert lost.test_accuracy == pytest.approx(0.1)
+    assert (lost.validation_accuracy.values == np.float32(0.1)).all()
+    kept = history.sel(lr=0.05, seed=1).validation_loss
+    np.testing.assert_allclose(kept, alone.validation_loss.values[0, 0], rtol=1e-5)
+
+
+def test_published_accuracy_of_a_wide_network():
+    """68 % (Greydanus and Kobak 2020), within two points."""
+    runs = grid(seed=range(5))
+    history = train(mlp([40, 256, 256, 10], runs), mnist1d(), runs, epochs=60, lr=0.05)
+    assert history.test_accuracy.mean().item() == pytest.approx(0.68, abs=0.02)
+
+
+def test_history_says_what_happened():
+    data, runs = digits(), grid(lr=[0.01, 0.1], seed=range(3))
+    model = mlp([64, 16, 10], runs)
+    history = train(model, data, runs, epochs=2, lr=runs["lr"], batch_size=64, first_epoch=5)
+    assert history.validation_loss.dims == ("lr", "seed", "epoch")
+    assert history.test_accuracy.dims == ("lr", "seed")
+    assert history.epoch.values.tolist() == [6, 7]
+    assert history.step.values.tolist() == [16, 32]  # 1 000 / 64: the short last batch counts
+    assert history.attrs["steps"] == 32 == n_steps(data, 2)
+    np.testing.assert_allclose(history.learning_rate.sel(lr=0.1), 0.1, rtol=1e-6)
+    loss, accuracy = evaluate(model, data.x_test, data.y_test)
+    np.testing.assert_allclose(history.test_loss.values.ravel(), loss)
+    np.testing.assert_allclose(history.test_accuracy.values.ravel(), accuracy)
+    assert not model.training
+
+
+def test_training_loss_is_the_mean_over_samples_seen():
+    data, runs = digits(), grid(seed=[0])
+    seen = []
+    history = train(
+        mlp([64, 16, 10], runs), data, runs, epochs=1, lr=0.05, batch_size=300,
+        watch=[lambda _step, _model, loss: seen.append(loss.item())],
+    )  # fmt: skip
+    expected = np.average(seen, weights=[300, 300, 300, 100])
+    assert history.training_loss.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_evaluate_agrees_with_torch():
+    data, model = digits(), mlp([64, 16, 10], grid(seed=range(2)))
+    loss, accuracy = evaluate(model, data.x_test, data.y_test)
+    outputs = model.unstack(1)(data.x_test)
+    assert loss[1].item() == pytest.approx(functional.cross_entropy(outputs, data.y_test).item())
+    assert accuracy[1].item() == pytest.approx((outputs.argmax(1) == data.y_test).double().mean())
+
+
+def test_values_handed_in_may_be_numbers_tensors_or_functions():
+    data, runs = digits(), grid(seed=range(2))
+    results = []
+    for lr in (0.1, torch.tensor([0.1, 0.1]), lambda _: 0.1, lambda _: torch.tensor([0.1, 0.1])):
+        model = mlp([64, 16, 10], runs)
+        keep = {"0.weight": torch.ones_like(model[0].weight)}
+        keep["0.weight"][:, 0] = 0
+        for masks in (keep, lambda _epoch, _model, keep=keep: keep):
+            history = train(model, data, runs, epochs=1, lr=lr, masks=masks)
+            assert model[0].weight[:, 0].abs().max() == 0
+        results.append(history.test_loss.values)
+    assert all((result == results[0]).all() for result in results)
+
+
+def test_shared_order_equals_the_same_order_for_each():
+    data, runs = digits(), grid(seed=range(2))
+    order = torch.arange(1000)
+    losses = [
+        train(mlp([64, 16, 10], runs), data, runs, epochs=1, lr=0.1, order=given).test_loss
+        for given in (lambda _: order, lambda _: order.expand(2, -1))
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+def test_networks_of_equal_seed_see_equal_orders_new_every_epoch():
+    order = reshuffled(50, [3, 1, 3])
+    first, second = order(0), order(1)
+    assert torch.equal(first[0], first[2])
+    assert not torch.equal(first[0], first[1])
+    assert not torch.equal(first, second)
+    assert torch.equal(first.sort(1).values, torch.arange(50).expand(3, -1))
+    assert torch.equal(first, reshuffled(50, [3, 1, 3])(0))
+
+
+def test_gradient_is_a_seam():
+    data, runs = digits(), grid(seed=range(2))
+    calls = []
+
+    def gradient(model, x, y):
+        calls.append(x.shape)
+        return backpropagate(model, x, y)
+
+    train(mlp([64, 16, 10], runs), data, runs, epochs=1, lr=0.1, gradient=gradient)
+    assert calls[0] == (2, 64, 64)
+    assert len(calls) == 16
+
+
+def test_stop_ends_between_two_steps():
+    data, runs, seen = digits(), grid(seed=range(2)), []
+    history = train(
+        mlp([64, 16, 10], runs), data, runs, epochs=5, lr=0.1,
+        watch=[lambda step, _model, _loss: seen.append(step)], stop=lambda: len(seen) == 20,
+    )  # fmt: skip
+    assert seen == list(range(20))
+    assert history.epoch.values.tolist() == [1]
+    assert history.attrs["steps"] == 20
+    assert np.isfinite(history.test_loss).all()
+
+
+def test_stop_before_the_first_epoch_ends():
+    data, runs = digits(), grid(seed=range(2))
+    history = train(mlp([64, 16, 10], runs), data, runs, epochs=5, lr=0.1, stop=lambda: True)
+    assert history.sizes["epoch"] == 0
+    assert history.test_accuracy.shape == (2,)
+
+
+def test_ctrl_c_ends_training_at_once():
+    """In a process of its own, as a kernel is interrupted."""
+    code = """
+        import time
+        from nnopt_lab.data import mnist1d
+        from nnopt_lab.networks import mlp
+        from nnopt_lab.training import grid, train
+        runs = grid(seed=range(8))
+        steps = []
+        def watch(step, model, loss):
+            steps.append(time.monotonic())
+            if step == 50:
+                print("training", flush=True)
+        try:
+            train(mlp([40, 64, 10], runs), mnist1d(), runs, epochs=10_000, lr=.05, watch=[watch])
+        except KeyboardInterrupt:
+            print("interrupted after", len(steps))
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "training\n"
+        time.sleep(0.2)
+        os.kill(process.pid, signal.SIGINT)
+        assert process.stdout.readline().startswith("interrupted after")
+        assert process.wait(10) == 0
+
+
+def test_grid_names_networks():
+    runs = grid(delta=[0, 0.5], seed=[7, 9, 11])
+    assert len(runs) == 6
+    assert runs.shape == (2, 3)
+    assert runs.axes["delta"] == (0, 0.5)
+    assert runs["delta"].tolist() == [0, 0, 0, 0.5, 0.5, 0.5]
+    assert runs["seed"].tolist() == [7, 9, 11, 7, 9, 11]
+    assert runs.index(delta=0.5, seed=9) == 4
+
+
+def test_bad_grids_are_refused():
+    with pytest.raises(ValueError, match="a grid needs seeds"):
+        grid(delta=[0, 1])
+    with pytest.raises(ValueError, match="each once"):
+        grid(delta=[1, 1], seed=[0])
+    with pytest.raises(ValueError, match="one or more values"):
+        grid(delta=[], seed=[0])
+    with pytest.raises(ValueError, match="whole numbers from 0"):
+        grid(seed=[0.5])
+    with pytest.raises(ValueError, match="whole numbers from 0"):
+        grid(seed=[-1])
+    runs = grid(rule=["a", "b"], seed=[0])
+    with pytest.raises(KeyError, match="no axis 'delta'"):
+        runs["delta"]
+    with pytest.raises(TypeError, match="no numbers"):
+        runs["rule"]
+    with pytest.raises(KeyError, match="a value for each"):
+        runs.index(seed=0)
+    with pytest.raises(KeyError, match="has no value 'c'"):
+        runs.index(rule="c", seed=0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"batch_size": 1001}, "from 1 to 1000"),
+        ({"first_epoch": -1}, "first_epoch is -1"),
+        ({"lr": torch.ones(3)}, "learning rate has shape"),
+        ({"masks": {"9.weight": torch.ones(2)}}, "no parameter '9.weight'"),
+        ({"masks": {"0.weight": torch.ones(2)}}, "the mask of '0.weight' has shape"),
+        ({"order": lambda _: torch.zeros(3, 5, dtype=torch.long)}, "the order has shape"),
+    ],
+)
+def test_bad_arguments_are_refused(wrong, message):
+    data, runs = digits(), grid(seed=range(2))
+    with pytest.raises(ValueError, match=message):
+        train(mlp([64, 16, 10], runs), data, runs, **{"epochs": 1, "lr": 0.1, **wrong})
+
+
+def test_model_grid_and_samples_must_fit():
+    data, runs = digits(), grid(seed=range(2))
+    with pytest.raises(ValueError, match="holds 2 networks, the grid names 3"):
+        train(mlp([64, 16, 10], runs), data, grid(seed=range(3)), epochs=1, lr=0.1)
+    with pytest.raises(ValueError, match="5 inputs and 4 classes"):
+        evaluate(mlp([64, 16, 10], runs), data.x_test[:5], data.y_test[:4])
+
+
+def test_single_learns_with_a_convolution():
+    data, runs = digits(), grid(seed=[0])
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10)
+    )
+    history = train(single(network), data, runs, epochs=5, lr=0.05)
+    assert history.test_accuracy.item() > 0.9
