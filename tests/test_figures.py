@@ -74,3 +74,9 @@ def test_paired_differences_show_all_seeds_and_both_margins():
     low, high = drawn.layout.xaxis.range
     assert low < -3
     assert high > 5
+
+
+def test_series_stand_one_above_the_other():
+    drawn = figures.data.series([[0, 1], [0, 1], [0, 1]], "three")
+    assert [line.y[0] for line in drawn.data] == [10, 5, 0]
+    assert drawn.layout.yaxis.ticktext[0] == "example 1"

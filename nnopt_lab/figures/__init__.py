@@ -1,5 +1,5 @@
 """Figures of the lessons: arrays in, ``plotly.graph_objects.Figure`` out."""
 
-from nnopt_lab.figures import pruning, theme
+from nnopt_lab.figures import data, pruning, theme
 
-__all__ = ["pruning", "theme"]
+__all__ = ["data", "pruning", "theme"]

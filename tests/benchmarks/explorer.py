@@ -1,0 +1,142 @@
+"""From key press to redraw in JupyterLab: an Explorer beside the same figure as FigureWidget.
+
+Run it on an idle machine: python tests/benchmarks/explorer.py
+"""
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+import numpy as np
+
+TESTS = Path(__file__).parent.parent
+sys.path.insert(0, str(TESTS))
+
+from lab import Lab, find_chromium, open_browser, open_lab  # noqa: E402
+
+# Presses ArrowRight and ArrowLeft in turn on the n-th slider, and notes when its figure is drawn again.
+PRESS = """async ([n, presses]) => {
+  const handle = document.querySelectorAll('.jp-OutputArea .noUi-handle')[n];
+  const output = handle.closest('.jp-OutputArea-output');
+  const figure = output.querySelector('.js-plotly-plot');
+  const times = [];
+  for (let i = 0; i < presses; i++) {
+    const key = i % 2 ? 'ArrowLeft' : 'ArrowRight';
+    handle.focus();
+    const start = performance.now();
+    times.push(await new Promise(done => {
+      const drawn = () => { figure.removeListener('plotly_afterplot', drawn);
+                            done(performance.now() - start); };
+      figure.on('plotly_afterplot', drawn);
+      setTimeout(() => { figure.removeListener('plotly_afterplot', drawn); done(NaN); }, 2000);
+      handle.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true, cancelable: true}));
+    }));
+    await new Promise(rest => setTimeout(rest, 100));
+  }
+  return times;
+}"""
+
+LINES = """
+import numpy as np
+import plotly.graph_objects as go
+from nnopt_lab.explorer import Explorer
+from nnopt_lab.figures import theme
+x = np.linspace(0, 100, 60)
+def draw(a):
+    lines = [theme.line(x, np.cos(x / (9 + a + i)), f"line {i}", i)[0] for i in range(6)]
+    return theme.figure(lines, title="Six lines of 60 points", x="x", y="y")
+Explorer(draw, a=range(10))"""
+
+WIDGET = """
+from ipywidgets import IntSlider, VBox
+figure, slider = go.FigureWidget(draw(0)), IntSlider(max=9)
+def move(change):
+    with figure.batch_update():
+        for trace, new in zip(figure.data, draw(change.new).data):
+            trace.y = new.y
+slider.observe(move, "value")
+VBox([slider, figure])"""
+
+TRAIN = """
+from nnopt_lab.data import mnist1d
+from nnopt_lab.networks import mlp
+from nnopt_lab.training import grid, train
+runs = grid(seed=range(40))
+train(mlp([40, 64, 64, 10], runs), mnist1d(), runs, epochs=10_000, lr=0.05)"""
+
+
+def report(name: str, lab: Lab, slider: int = 0) -> None:
+    """Press 40 times and print."""
+    lab.page.evaluate(PRESS, [slider, 4])
+    times = np.array(lab.page.evaluate(PRESS, [slider, 40]))
+    lost = int(np.isnan(times).sum())
+    if lost == len(times):
+        print(f"  {name:30s} no redraw within 2 s")
+        return
+    middle, high = np.nanpercentile(times, [50, 95])
+    print(f"  {name:30s} median {middle:5.1f} ms, 95th percentile {high:5.1f} ms, lost {lost}")
+
+
+def write(folder: Path, sources: list[str]) -> None:
+    """Write a notebook named bench.ipynb."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(s) for s in sources])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
+    nbformat.write(notebook, folder / "bench.ipynb")
+
+
+def main() -> None:
+    """Measure line figures in every state of the kernel, and all figures of each notebook."""
+    chromium = find_chromium()
+    if chromium is None:
+        sys.exit("This needs a Chromium.")
+    folder = Path(tempfile.mkdtemp())
+    with open_browser(chromium) as browser:
+        write(folder, [LINES, WIDGET, TRAIN])
+        with open_lab(folder, browser) as lab:
+            lab.open("bench.ipynb")
+            print("six lines, 40 presses")
+            lab.run_all()
+            lab.wait_until_drawn(1)
+            lab.page.wait_for_selector(".jp-OutputArea-output >> nth=1")
+            lab.page.wait_for_timeout(3000)
+            report("Explorer, kernel trains", lab)
+            report("FigureWidget, kernel trains", lab, 1)
+            lab.page.click("[data-jp-item-name=interrupt]")
+            lab.page.wait_for_timeout(2000)
+            report("Explorer, kernel idle", lab)
+            report("FigureWidget, kernel idle", lab, 1)
+            pid = lab.kernel_pid()
+            os.kill(pid, signal.SIGSTOP)
+            report("Explorer, kernel stopped", lab)
+            os.kill(pid, signal.SIGCONT)
+        for path in sorted((TESTS.parent / "notebooks").glob("[0-9]*.ipynb")):
+            shutil.copy(path, folder)
+            with open_lab(folder, browser) as lab:
+                lab.open(path.name)
+                print(path.name)
+                start = time.monotonic()
+                lab.run_all()
+                lab.wait_until_drawn(1)
+                print(f"  first figure after {time.monotonic() - start:.1f} s")
+                cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+                lab.wait_for_cell(len(cells))
+                print(f"  Run All took {time.monotonic() - start:.1f} s")
+                kilobytes = lab.ask_kernel(
+                    "__import__('resource').getrusage(__import__('resource').RUSAGE_SELF).ru_maxrss"
+                )
+                print(
+                    f"  {lab.n_bytes / 1e6:.2f} MB to the browser, {kilobytes / 1e6:.2f} GB resident"
+                )
+                lab.page.wait_for_timeout(2000)
+                for i in range(lab.page.locator(".jp-OutputArea .noUi-handle").count()):
+                    report(f"slider {i + 1}", lab, i)
+    shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()

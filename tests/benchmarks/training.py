@@ -1,0 +1,157 @@
+"""How fast a population trains, in ratios measured side by side in one run.
+
+The loop that a user would write runs in a process that imports nothing of ours, with torch's own
+settings. All train 40-64-64-10 on 4 000 samples, 64 a step, in an own order for each network, and
+record the training loss. Run it on an idle machine: python tests/benchmarks/training.py
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from itertools import pairwise
+
+WIDTHS = [40, 64, 64, 10]
+K = 40
+SECONDS = 3.0
+
+
+def loop() -> float:
+    """Train one network after the other with DataLoader, nn.Sequential and optim.SGD."""
+    import torch
+    from torch import nn
+    from torch.utils.data import DataLoader, TensorDataset
+
+    data = TensorDataset(torch.randn(4000, 40), torch.randint(0, 10, (4000,)))
+    steps, start = 0, time.perf_counter()
+    while time.perf_counter() - start < SECONDS:
+        network = nn.Sequential(
+            nn.Linear(40, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)
+        )
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
+        criterion = nn.CrossEntropyLoss()
+        total = 0.0
+        for x, y in DataLoader(data, batch_size=64, shuffle=True):
+            optimizer.zero_grad()
+            loss = criterion(network(x), y)
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+            steps += 1
+    return steps / (time.perf_counter() - start)
+
+
+def population(n_networks: int = K) -> float:
+    """Train with ``train``, as shipped."""
+    from nnopt_lab.data import Data
+    from nnopt_lab.networks import mlp
+    from nnopt_lab.training import grid, train
+
+    import torch
+
+    x, y = torch.randn(4000, 40), torch.randint(0, 10, (4000,))
+    data = Data(x, y, x[:1], y[:1], x[:1], y[:1])  # nothing to validate: training is compared
+    runs = grid(seed=range(n_networks))
+    model = mlp(WIDTHS, runs)
+    train(model, data, runs, epochs=1, lr=0.05)
+    steps, start = 0, time.perf_counter()
+    while time.perf_counter() - start < SECONDS:
+        steps += train(model, data, runs, epochs=4, lr=0.05).attrs["steps"]
+    return n_networks * steps / (time.perf_counter() - start)
+
+
+def products() -> float:
+    """Do only the batched matrix products of a step, in the layout that is fastest here."""
+    import nnopt_lab  # noqa: F401  the same settings as ours
+
+    import torch
+
+    sizes = list(pairwise(WIDTHS))
+    weights = [torch.randn(K, outputs, inputs) for inputs, outputs in sizes]
+    inputs = [torch.randn(K, width, 64) for width in WIDTHS[:-1]]
+    gradients = [torch.randn(K, width, 64) for width in WIDTHS[1:]]
+    steps, start = 0, time.perf_counter()
+    while time.perf_counter() - start < SECONDS:
+        for layer, (weight, x, gradient) in enumerate(zip(weights, inputs, gradients, strict=True)):
+            torch.bmm(weight, x)
+            torch.bmm(gradient, x.mT)
+            if layer:
+                torch.bmm(weight.mT, gradient)
+        steps += 1
+    return K * steps / (time.perf_counter() - start)
+
+
+def busy() -> float:
+    """Compute in plain Python."""
+    start, steps = time.perf_counter(), 0
+    while time.perf_counter() - start < SECONDS:
+        steps += 1
+    return steps / SECONDS
+
+
+WORK = {"loop": loop, "population": population, "products": products, "busy": busy}
+
+
+def start(work: str, **environment: str) -> subprocess.Popen[str]:
+    """Start a measurement in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, __file__, "--work", work],
+        stdout=subprocess.PIPE, text=True, env=os.environ | environment,
+    )  # fmt: skip
+
+
+def rate(process: subprocess.Popen[str]) -> float:
+    """Return the network-steps a second that a process measured."""
+    return float(process.communicate()[0])
+
+
+def compare(rounds: int) -> None:
+    """Print ours against the loop and against the products alone."""
+    found: dict[str, list[float]] = {"loop": [], "population": [], "products": []}
+    for _ in range(rounds):
+        for work, rates in found.items():
+            rates.append(rate(start(work)))
+    print(f"network-steps a second, {K} networks, median of {rounds} (lowest to highest)")
+    for work, rates in found.items():
+        print(
+            f"  {work:10s} {statistics.median(rates):7.0f} ({min(rates):.0f} to {max(rates):.0f})"
+        )
+    for other, name in (("loop", "times the loop"), ("products", "of the products' rate")):
+        ratios = [a / b for a, b in zip(found["population"], found[other], strict=True)]
+        print(f"  {statistics.median(ratios):.2f} {name} ({min(ratios):.2f} to {max(ratios):.2f})")
+
+
+def spin(counts: list[str], rounds: int) -> None:
+    """Print how a population trains beside others, for several spin counts of OpenMP."""
+    print("spin count: network-steps a second alone / beside Python / beside another population")
+    for count in counts:
+        setting = {"GOMP_SPINCOUNT": count} if count else {"GOMP_SPINCOUNT": "300000"}
+        rows = []
+        for _ in range(rounds):
+            alone = rate(start("population", **setting))
+            pair = start("population", **setting), start("busy")
+            beside_python = rate(pair[0])
+            pair[1].wait()
+            pair = start("population", **setting), start("population", **setting)
+            rows.append((alone, beside_python, min(map(rate, pair))))
+        medians = [statistics.median(column) for column in zip(*rows, strict=True)]
+        print(f"  {count or 'default':8s}" + " / ".join(f"{value:6.0f}" for value in medians))
+
+
+def main() -> None:
+    """Measure what is asked, or everything."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", choices=WORK, help="measure this alone, print its rate")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    if arguments.work:
+        print(WORK[arguments.work]())
+        return
+    compare(arguments.rounds)
+    spin(["", "1000", "3000", "10000", "30000", "100000"], max(1, arguments.rounds // 2))
+
+
+if __name__ == "__main__":
+    main()
