@@ -75,8 +75,12 @@ async function render({ model, el }) {
     };
     controls.forEach((control) => control.on("change:index change:value", redraw));
     redraw();
-    const observer = new ResizeObserver(() => paper.offsetWidth && Plotly.Plots.resize(paper));
-    observer.observe(el);
+    let width = paper.offsetWidth;
+    const observer = new ResizeObserver(() => {
+      if (paper.offsetWidth && paper.offsetWidth !== width) Plotly.Plots.resize(paper);
+      width = paper.offsetWidth;
+    });
+    observer.observe(paper);
     cleanup = () => {
       controls.forEach((control) => control.off("change:index change:value", redraw));
       observer.disconnect();
