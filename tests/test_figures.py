@@ -38,9 +38,12 @@ def test_a_band_spans_the_interval():
 
 def test_filters_leave_pruned_weights_white():
     weight = np.array([[0.0, 0.5], [-0.5, 0.0]])
-    drawn = figures.pruning.filters({"pruned": weight, "retrained": weight}, {"dense": 0.625})
+    drawn = figures.pruning.filters(
+        {"pruned": weight, "retrained": weight}, {"dense": (0.625, 0.01)}
+    )
     assert np.isnan(drawn.data[0].z).tolist() == [[True, False], [False, True]]
     assert list(drawn.data[2].y) == [62.5]
+    assert list(drawn.data[2].error_y.array) == [1]
 
 
 def test_histogram_counts_every_weight_once():

@@ -10,47 +10,50 @@ from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
 # Blue below zero, orange above, grey at zero: what is pruned is left white.
-DIVERGING = ((0.0, "#0072B2"), (0.5, "#D9D9D9"), (1.0, "#D55E00"))
+DIVERGING = ((0.0, "#0072B2"), (0.5, "#BFBFBF"), (1.0, "#D55E00"))
 
 
-def filters(panels: Mapping[str, ArrayLike], accuracies: Mapping[str, float]) -> go.Figure:
+def filters(
+    panels: Mapping[str, ArrayLike], accuracies: Mapping[str, tuple[float, float]]
+) -> go.Figure:
     """Draw first-layer weights as strips, one a neuron, beside test accuracies.
 
     Parameters
     ----------
     panels : mapping of str to array_like
         Weights (out, in) by the title of their panel; zeros are left white.
-    accuracies : mapping of str to float
-        Test accuracy in [0, 1] by label.
+    accuracies : mapping of str to (float, float)
+        Mean test accuracy and half-width of its interval, in [0, 1], by label.
     """
-    titles = [*panels, "test accuracy"]
     widths = [*(1.0 for _ in panels), 0.6]
     drawn = make_subplots(
-        cols=len(titles), subplot_titles=titles, column_widths=widths, horizontal_spacing=0.08
+        cols=len(widths),
+        subplot_titles=[*panels, "all networks"],
+        column_widths=widths,
+        horizontal_spacing=0.1,
     )
     for column, weight in enumerate(panels.values(), 1):
         strips = np.where(np.equal(weight, 0), np.nan, weight)
         drawn.add_trace(go.Heatmap(z=strips, coloraxis="coloraxis"), row=1, col=column)
-    labels = [*accuracies]
-    heights = [100 * accuracies[label] for label in labels]
-    drawn.add_trace(
-        go.Bar(
-            x=labels,
-            y=heights,
-            marker_color=theme.COLOURS[1],
-            text=[f"{height:.0f}" for height in heights],
-        ),
-        row=1,
-        col=len(titles),
+    heights, half_widths = 100 * np.array([*accuracies.values()]).T
+    bars = go.Bar(
+        x=[*accuracies],
+        y=heights,
+        error_y={"array": half_widths},
+        marker_color=theme.COLOURS[1],
+        text=[f"{height:.0f}" for height in heights],
+        insidetextanchor="middle",
+        textangle=0,
     )
-    _finish(drawn, "The first layer, one row a neuron: pruned weights are white", height=440)
+    drawn.add_trace(bars, row=1, col=len(widths))
+    _finish(drawn, "First layer, a row a neuron: pruned is white", height=440)
     drawn.update_xaxes(title_text="input", showgrid=False)
     drawn.update_yaxes(title_text="neuron", col=1, showgrid=False)
-    drawn.update_xaxes(title_text="", col=len(titles))
-    drawn.update_yaxes(title_text="%", range=[0, 100], col=len(titles))
+    drawn.update_xaxes(title_text="", col=len(widths))
+    drawn.update_yaxes(title_text="test accuracy (%)", range=[0, 75], col=len(widths))
     scale = {"colorscale": DIVERGING, "cmin": -1, "cmax": 1, "cmid": 0}
-    bar = {"title": {"text": "weight"}, "thickness": 12, "len": 0.8, "x": 1.01}
-    return drawn.update_layout(coloraxis={**scale, "colorbar": bar}, showlegend=False)
+    colour_bar = {"title": {"text": "weight"}, "thickness": 12, "len": 0.8, "x": 1.01}
+    return drawn.update_layout(coloraxis={**scale, "colorbar": colour_bar}, showlegend=False)
 
 
 def masks(kept: Mapping[str, ArrayLike]) -> go.Figure:
@@ -71,7 +74,7 @@ def masks(kept: Mapping[str, ArrayLike]) -> go.Figure:
     )
     for column, mask in enumerate(arrays.values(), 1):
         picture = go.Heatmap(
-            z=mask, zmin=0, zmax=1, showscale=False, colorscale=["#F2F2F2", theme.COLOURS[1]]
+            z=mask, zmin=0, zmax=1, showscale=False, colorscale=["#D9D9D9", theme.COLOURS[1]]
         )
         drawn.add_trace(picture, row=1, col=column)
     _finish(drawn, "The masks: blue is kept, grey is pruned", height=420)
@@ -110,7 +113,11 @@ def histogram(
             y=np.where(chosen, counts, 0),
             name=name,
             width=edges[1] - edges[0],
-            marker={"color": theme.COLOURS[colour], "pattern_shape": "/" if colour == 2 else ""},
+            marker={
+                "color": theme.COLOURS[colour],
+                "pattern_shape": "/" if name == "pruned" else "",
+                "line": {"color": theme.COLOURS[colour], "width": 1},
+            },
         )
         drawn.add_trace(bars, row=1, col=1)
     for edge in (-threshold, threshold):
@@ -121,9 +128,9 @@ def histogram(
         drawn.add_trace(trace.update(showlegend=False), row=1, col=2)
     here = int(np.argmin(np.abs(np.asarray(curve["threshold"]) - threshold)))
     drawn.add_vline(x[here], line_dash="dash", line_color=theme.COLOURS[2], row=1, col=2)
-    _finish(drawn, "A threshold cuts small weights; nothing is retrained yet", height=420)
+    _finish(drawn, "A threshold cuts small weights; no retraining yet", height=420)
     drawn.update_layout(barmode="overlay", legend={"x": 0.01, "y": 0.98})
-    drawn.update_xaxes(title_text="weight (beyond ±1: at the ends)", col=1)
+    drawn.update_xaxes(title_text="weight, ends: beyond ±1", col=1)
     drawn.update_yaxes(title_text="number of weights", col=1)
     label = "weights kept (%)" if view == "kept" else "threshold ε"
     drawn.update_xaxes(title_text=label, range=_padded(x), col=2)
@@ -160,10 +167,11 @@ def accuracy_against_kept(
         traces += theme.line(kept, y, name, style, width)
     drawn = theme.figure(
         traces,
-        title="Accuracy against weights kept: mean and 95 % interval over 8 seeds",
+        title="Accuracy against weights kept (8 seeds, 95 % intervals)",
         x="weights kept (%)" + (", log axis" if axis == "log" else ""),
         y="test accuracy (%)",
         height=480,
+        legend={"x": 1, "xanchor": "right", "y": 0.76, "yanchor": "top"},  # where no curve runs
     )
     drawn.add_hline(
         95 * dense, line_dash="dot", line_color=theme.GREY, annotation_text="95 % of dense",
