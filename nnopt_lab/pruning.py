@@ -49,7 +49,7 @@ def random(model: nn.Module, seeds: Sequence[int]) -> dict[str, Tensor]:
     if len(seeds) != n_networks:
         raise ValueError(f"there are {len(seeds)} seeds and {n_networks} networks; give one each.")
     generators = [
-        Generator().manual_seed(int(np.random.SeedSequence([int(s), 1]).generate_state(1)[0]))
+        Generator().manual_seed(int(np.random.SeedSequence([int(s), 0, 1]).generate_state(1)[0]))
         for s in seeds
     ]
     return {

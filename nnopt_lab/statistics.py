@@ -82,7 +82,7 @@ def over_seeds(values: xr.DataArray) -> xr.Dataset:
     if "seed" not in values.dims:
         raise ValueError(f"the dimensions are {[*values.dims]}; there must be one named 'seed'.")
     width = xr.apply_ufunc(half_width, values, input_core_dims=[["seed"]])
-    return xr.Dataset({"mean": values.mean("seed"), "half_width": width})
+    return xr.Dataset({"mean": values.mean("seed", skipna=False), "half_width": width})
 
 
 HOLDS = "holds"
@@ -161,7 +161,7 @@ class Verdict:
         """Whether both ends of the interval are a half-width or more away from a margin."""
         ends = np.array([self.interval.low, self.interval.high])
         distances = np.abs(ends[:, None] - np.array([-self.margin, self.margin]))
-        return bool(distances.min() >= self.interval.half_width)
+        return bool(distances.min() > 0 and distances.min() >= self.interval.half_width)
 
     def __repr__(self) -> str:
         """Return claim, margin and outcome: what is the same on any computer."""

@@ -92,11 +92,14 @@ def grid(**axes: Iterable[Any]) -> Grid:
     ------
     ValueError
         If there is no ``seed``, a seed is not a whole number from 0, or an axis is empty or
-        names a value twice.
+        names a value twice, or is named ``epoch`` or ``step``.
     """
     values = {name: tuple(given) for name, given in axes.items()}
     if "seed" not in values:
         raise ValueError("a grid needs seeds; add seed=range(8), say.")
+    taken = {"epoch", "step"} & values.keys()
+    if taken:
+        raise ValueError(f"{taken} is what histories call their own axis; name it otherwise.")
     for name, given in values.items():
         if not given or len(set(given)) < len(given):
             raise ValueError(f"axis {name!r} is {given}; give one or more values, each once.")

@@ -272,3 +272,16 @@ def test_progress_moves_and_closes(capsys):
     assert "eight networks" in capsys.readouterr().out
     with pytest.raises(ValueError, match="n_steps is 0"):
         Progress("none", 0)
+
+
+def test_not_a_number_travels_as_null_wherever_it_stands():
+    frames = [{"z": [[1.0, float("nan")], [2, 3]], "y": np.array([1, None, np.nan], object)}]
+    (frame,) = unpack(bank.pack(frames))
+    assert frame == {"z": [[1.0, None], [2, 3]], "y": [1, None, None]}
+
+
+def test_a_closed_explorer_says_so():
+    shown = Explorer(draw, delta=[1])
+    shown.close()
+    with pytest.raises(RuntimeError, match="run the cell that makes it"):
+        shown._repr_mimebundle_()

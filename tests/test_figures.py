@@ -49,10 +49,11 @@ def test_filters_leave_pruned_weights_white():
 def test_histogram_counts_every_weight_once():
     weights = np.random.default_rng(0).normal(0, 0.4, 1000)
     curve = {key: np.linspace(0, 0.5, 6) for key in ("threshold", "kept", "accuracy", "half_width")}
-    drawn = figures.pruning.histogram(weights, 0.1, curve, "threshold")
-    kept, pruned = drawn.data[0].y, drawn.data[1].y
-    assert sum(kept) + sum(pruned) == 1000
-    assert sum(pruned) == pytest.approx((np.abs(weights) < 0.1).sum(), abs=1)
+    for threshold in (0.02, 0.06, 0.1):
+        drawn = figures.pruning.histogram(weights, threshold, curve, "threshold")
+        counts = {bars.name: sum(bars.y) for bars in drawn.data if bars.type == "bar"}
+        assert counts["pruned"] == (np.abs(weights) < threshold).sum()
+        assert counts["kept"] + counts["pruned"] == 1000
 
 
 def test_masks_say_what_each_layer_keeps():

@@ -110,3 +110,10 @@ def test_bad_input_is_refused():
         Verdict("c", [np.nan] * 8, margin=1, unit="u")
     with pytest.raises(ValueError, match="margin is -1"):
         Verdict("c", [1.0] * 8, margin=-1, unit="u")
+
+
+def test_a_diverged_seed_is_not_left_out_of_the_mean():
+    values = xr.DataArray([1.0, np.nan, 3.0], dims="seed")
+    found = over_seeds(values)
+    assert np.isnan(found["mean"])
+    assert np.isnan(found["half_width"])

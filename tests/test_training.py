@@ -257,6 +257,8 @@ def test_bad_grids_are_refused():
         grid(seed=[0.5])
     with pytest.raises(ValueError, match="whole numbers from 0"):
         grid(seed=[-1])
+    with pytest.raises(ValueError, match="name it otherwise"):
+        grid(epoch=[1], seed=[0])
     runs = grid(rule=["a", "b"], seed=[0])
     with pytest.raises(KeyError, match="no axis 'delta'"):
         runs["delta"]
@@ -303,3 +305,22 @@ def test_single_learns_with_a_convolution():
     )
     history = train(single(network), data, runs, epochs=5, lr=0.05)
     assert history.test_accuracy.item() > 0.9
+
+
+def test_retraining_goes_on_with_new_orders_and_training_statistics():
+    data, runs, asked = digits(), grid(seed=[0]), []
+    model = mlp([64, 16, 10], runs, batch_norm=True)
+    train(model, data, runs, epochs=1, lr=0.1)
+    before = model[1].running_mean.clone()
+
+    def order(epoch):
+        asked.append(("order", epoch))
+        return torch.arange(1000)
+
+    def masks(epoch, _model):
+        asked.append(("masks", epoch))
+        return {}
+
+    train(model, data, runs, epochs=2, lr=0.1, order=order, masks=masks, first_epoch=1)
+    assert asked == [("masks", 1), ("order", 1), ("masks", 2), ("order", 2)]
+    assert not torch.equal(model[1].running_mean, before)

@@ -42,7 +42,7 @@ def pack(frames: list[Any]) -> bytes:
                 node = {"v": [_leaf(item) for item in value]}
         else:
             node = {"v": _leaf(value)}
-        key = json.dumps(node)
+        key = json.dumps(node, allow_nan=False)
         if key not in known:
             known[key] = len(nodes)
             nodes.append(node)
@@ -58,6 +58,8 @@ def _leaf(value: Any) -> Any:
         value = value.item()
     if isinstance(value, np.ndarray):
         return _typed(value)
+    if isinstance(value, list | tuple):
+        return [_leaf(item) for item in value]
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value
@@ -70,7 +72,7 @@ def _typed(array: NDArray[Any]) -> Any:
     elif array.dtype.kind in "iu" and array.size and np.abs(array.astype(float)).max() < 2**31:
         small = array.astype("<i4")
     else:
-        return array.tolist()
+        return _leaf(array.tolist())
     spec = {
         "dtype": small.dtype.str[1:],
         "bdata": base64.b64encode(small.tobytes()).decode(),

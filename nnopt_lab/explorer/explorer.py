@@ -161,6 +161,8 @@ class Explorer:
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         """Return the live view; or, for a notebook that is stored, a picture."""
+        if not self.close.alive:
+            raise RuntimeError("this Explorer was closed; run the cell that makes it again.")
         cells.shown(self)
         if cells.is_stored():
             return {"image/png": _png(self.figure, self.sentence), "text/plain": repr(self)}

@@ -103,14 +103,13 @@ def histogram(
     """
     values = np.ravel(weights)
     edges = np.linspace(-1, 1, 81)
-    counts, _ = np.histogram(values.clip(-1, 1), edges)
     centres = (edges[:-1] + edges[1:]) / 2
-    is_cut = np.abs(centres) < threshold
+    is_cut = np.abs(values) < threshold
     drawn = make_subplots(cols=2, subplot_titles=("weights of one network", "accuracy, 8 networks"))
-    for name, chosen, colour in (("kept", ~is_cut, 1), ("pruned", is_cut, 2)):
+    for name, chosen, colour in (("pruned", is_cut, 2), ("kept", ~is_cut, 1)):
         bars = go.Bar(
             x=centres,
-            y=np.where(chosen, counts, 0),
+            y=np.histogram(values[chosen].clip(-1, 1), edges)[0],
             name=name,
             width=edges[1] - edges[0],
             marker={
@@ -129,7 +128,7 @@ def histogram(
     here = int(np.argmin(np.abs(np.asarray(curve["threshold"]) - threshold)))
     drawn.add_vline(x[here], line_dash="dash", line_color=theme.COLOURS[2], row=1, col=2)
     _finish(drawn, "A threshold cuts small weights; no retraining yet", height=420)
-    drawn.update_layout(barmode="overlay", legend={"x": 0.01, "y": 0.98})
+    drawn.update_layout(barmode="stack", legend={"x": 0.01, "y": 0.98})
     drawn.update_xaxes(title_text="weight, ends: beyond ±1", col=1)
     drawn.update_yaxes(title_text="number of weights", col=1)
     label = "weights kept (%)" if view == "kept" else "threshold ε"

@@ -136,4 +136,6 @@ def paired_differences(
         annotation_text="does not matter", annotation_position="top left",
     )  # fmt: skip
     reach = max(np.abs(dots).max(), abs(mean) + half_width, margin) * 1.15
-    return drawn.update_xaxes(range=[-reach if dots.min() < -margin else -1.5 * margin, reach])
+    return drawn.update_xaxes(
+        range=[-reach if min(dots.min(), mean - half_width) < -margin else -1.5 * margin, reach]
+    )
