@@ -35,6 +35,11 @@ class Data:
     x_test: Tensor
     y_test: Tensor
 
+    @property
+    def n_classes(self) -> int:
+        """The number of classes; guessing gets one in this many right."""
+        return 1 + max(int(y.max()) for y in (self.y_train, self.y_validation, self.y_test))
+
     def to(self, target: torch.device | str | torch.dtype) -> "Data":
         """Return a copy on another device, or with inputs of another floating-point type."""
         if isinstance(target, torch.dtype):

@@ -214,6 +214,6 @@ def choose(history: xr.Dataset, axis: str) -> Choice:
         raise ValueError(
             f"the axes are {[*accuracy.dims]}; select a value of each but {axis!r} and 'seed'."
         )
-    best = int(accuracy.mean("seed").argmax(axis))
-    value = accuracy[axis].values[best].item()
-    return Choice(value, best in (0, accuracy.sizes[axis] - 1))
+    values = accuracy[axis].values
+    best = values[int(accuracy.mean("seed").argmax(axis))]
+    return Choice(best.item(), bool(best in (values.min(), values.max())))

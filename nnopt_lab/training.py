@@ -365,7 +365,7 @@ class _SGD:
                 gradient = gradient.add(parameter, alpha=self.weight_decay)
             velocity = self.velocities[name]
             torch.add(gradient, velocity, alpha=self.momentum, out=velocity)
-            each = rate.view(-1, *(1,) * (parameter.ndim - 1))
+            each = rate.view(-1, *(1,) * (parameter.ndim - 1)) if parameter.ndim else rate.squeeze()
             parameter.addcmul_(velocity, each, value=-1)
             if name in self.masks:
                 parameter.mul_(self.masks[name])
@@ -440,6 +440,6 @@ class _History:
         if name.endswith("loss"):
             values = values.masked_fill(lost, torch.nan)
         elif name.endswith("accuracy"):
-            values = values.masked_fill(lost, 1 / (int(self.data.y_train.max()) + 1))
+            values = values.masked_fill(lost, 1 / self.data.n_classes)
         dims = [*self.runs.axes] + ["epoch"] * (values.ndim - 1)
         return dims, values.cpu().unflatten(0, self.runs.shape).numpy()

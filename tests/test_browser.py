@@ -128,8 +128,11 @@ def test_a_notebook_from_run_all_to_both_ends_of_every_control(path, tmp_path, b
             n_controls = move_every_control(lab, end)
             assert n_controls >= 4
             assert_browser_shows_what_python_has(lab)
-        values = lab.ask_kernel(f"[e.values for e in {EXPLORERS}]")
-        assert any(values)
+        sliders = lab.ask_kernel(f"[[*e.values.values()] for e in {EXPLORERS}]")
+        last = lab.ask_kernel(
+            f"[[[*s.values][-1] for s in e._stops.values()] for e in {EXPLORERS}]"
+        )
+        assert sliders == last
         errors = lab.page.locator(".jp-OutputArea-output[data-mime-type*=stderr]").count()
         assert errors == sum("raises-exception" in c.metadata.get("tags", []) for c in cells)
         assert_silent(lab)

@@ -145,19 +145,44 @@ def test_ranges_of_log_axes_are_in_decades_and_apart_from_linear_ones():
     assert linear["xaxis"]["range"] == pytest.approx([1 - 4.95, 100 + 4.95])
 
 
-def test_ranges_cover_error_bars_and_the_foot_of_bars():
-    bars = go.Bar(x=[1, 2], y=[5, 6], width=[1, 1], error_y={"array": [3, 3]})
-    (layout,) = share(go.Figure(bars))
-    assert layout["yaxis"]["range"] == pytest.approx([-0.45, 9.45])
-    assert layout["xaxis"]["range"] == pytest.approx([0.4, 2.6])
+@pytest.mark.parametrize(
+    ("traces", "layout", "axis", "extent"),
+    [
+        ([go.Bar(x=[1, 2], y=[5, 6], error_y={"array": [3, 3]})], {}, "yaxis", (0, 9)),
+        ([go.Bar(x=[1, 2], y=[5, 6], width=[1, 1])], {}, "xaxis", (0.5, 2.5)),
+        ([go.Bar(x=[1, 2], y=[5, 6]), go.Bar(x=[4], y=[1])], {}, "xaxis", (0.5, 4.5)),
+        ([go.Bar(x=[-4, 2], y=[1, 2], orientation="h")], {}, "xaxis", (-4, 2)),
+        ([go.Bar(x=[-4, 2], y=[1, 3], orientation="h")], {}, "yaxis", (0, 4)),
+        ([go.Bar(y=[1, 2]), go.Bar(y=[3, -1])], {"barmode": "stack"}, "yaxis", (-1, 4)),
+        ([go.Bar(y=[1, 2]), go.Bar(y=[3, -1])], {"barmode": "group"}, "yaxis", (-1, 3)),
+        ([go.Scatter(y=[7, 8, 9])], {}, "xaxis", (0, 2)),
+        ([go.Scatter(y=[5], error_y={"array": [1], "arrayminus": [4]})], {}, "yaxis", (1, 6)),
+        ([go.Heatmap(z=np.ones((2, 3)))], {}, "xaxis", (-0.5, 2.5)),
+        ([go.Heatmap(z=np.ones((2, 3)), y=[10, 14])], {}, "yaxis", (8, 16)),
+        ([go.Heatmap(z=np.ones((2, 3)), y=[0, 1, 2])], {}, "yaxis", (0, 2)),
+        ([go.Heatmap(z=[[1]])], {}, "xaxis", (-0.5, 0.5)),
+        ([go.Scatter(y=[1])], {"shapes": [{"y0": 0, "y1": 5, "x0": 0, "x1": 1}]}, "yaxis", (0, 5)),
+    ],
+)  # fmt: skip
+def test_ranges_cover_whatever_takes_room(traces, layout, axis, extent):
+    (found,) = share(go.Figure(traces, layout))
+    low, high = extent
+    padding = 0.05 * (high - low)
+    assert found[axis]["range"] == pytest.approx([low - padding, high + padding])
 
 
-def test_axes_of_words_and_histograms_have_no_range():
-    words, histogram = share(
-        go.Figure(go.Bar(x=["a", "b"], y=[1, 2])), go.Figure(go.Histogram(x=[1, 2, 2]))
-    )
-    assert "range" not in words.get("xaxis", {})
-    assert "xaxis" not in histogram
+@pytest.mark.parametrize(
+    "traces",
+    [
+        [go.Histogram(x=[1, 2, 2])],
+        [go.Histogram(x=[1, 2, 2]), go.Scatter(x=[1, 2], y=[1, 2])],
+        [go.Scatter(x=[1, 2], y=[1, 2], error_y={"type": "percent", "value": 5})],
+        [go.Scatter(x=["a", "b"], y=["c", "d"])],
+    ],
+)
+def test_axes_of_words_and_of_what_the_browser_computes_are_left_alone(traces):
+    (found,) = share(go.Figure(traces))
+    assert "range" not in found.get("yaxis", {})
 
 
 def test_too_many_stops_are_refused_before_any_is_drawn():
@@ -199,8 +224,18 @@ def test_bad_stops_are_refused():
         Stops([1, "a"])
     with pytest.raises(ValueError, match="all numbers, all words"):
         Stops([None])
+    with pytest.raises(ValueError, match="all numbers, all words"):
+        Stops([[1], [2]])
+    with pytest.raises(ValueError, match="both False and True"):
+        Stops([True])
     with pytest.raises(ValueError, match="start is 3"):
         Stops([1, 2], start=3)
+
+
+def test_numbers_are_short_but_told_apart():
+    assert [label for label, _ in Stops([1 / 3, 1]).control("n").options] == ["0.3333", "1"]
+    close = Stops([12000, 12001]).control("n")
+    assert [label for label, _ in close.options] == ["12000", "12001"]
 
 
 def test_closing_closes_every_part():

@@ -71,6 +71,10 @@ def test_accuracy_against_kept_goes_from_all_to_few(axis):
     left, right = drawn.layout.xaxis.range
     assert left > right
     assert drawn.layout.xaxis.type == axis
+    reference, chosen = drawn.layout.shapes
+    assert reference.y0 == reference.y1 == pytest.approx(57)
+    assert chosen.x0 == chosen.x1 == pytest.approx(1)
+    assert list(drawn.data[-1].y) == [60, 30]
 
 
 def test_paired_differences_show_all_seeds_and_both_margins():
@@ -78,6 +82,11 @@ def test_paired_differences_show_all_seeds_and_both_margins():
     low, high = drawn.layout.xaxis.range
     assert low < -3
     assert high > 5
+    seeds, mean = drawn.data
+    assert list(seeds.x) == [-3, 4, 5]
+    assert (mean.x[0], mean.error_x.array[0]) == (2, 1)
+    (band,) = drawn.layout.shapes
+    assert (band.x0, band.x1) == (-1, 1)
 
 
 def test_series_stand_one_above_the_other():

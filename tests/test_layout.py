@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import joblib
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -84,9 +85,10 @@ def environment_after_import(**environment: str) -> list[str]:
 
 
 def test_importing_the_package_sets_threads_before_torch_is_loaded():
-    loaded, spins, _threads = environment_after_import()
+    loaded, spins, threads = environment_after_import()
     assert loaded == "False"
     assert int(spins) < 100_000
+    assert int(threads) == joblib.cpu_count(only_physical_cores=True)
 
 
 def test_what_the_user_set_is_kept():

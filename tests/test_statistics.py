@@ -97,6 +97,12 @@ def test_choose_takes_the_best_mean_on_validation():
     assert choose(history([0.5, 0.6, 0.7]), "lr") == statistics.Choice(0.3, at_edge=True)
 
 
+def test_an_edge_is_the_smallest_or_largest_value_in_whatever_order():
+    mixed = history([0.5, 0.6, 0.7]).assign_coords(lr=[0.1, 0.3, 0.2])
+    assert choose(mixed, "lr") == statistics.Choice(0.2, at_edge=False)
+    assert choose(mixed.isel(lr=[1, 0]), "lr") == statistics.Choice(0.3, at_edge=True)
+
+
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="two values or more"):
         interval([1.0])

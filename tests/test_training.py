@@ -100,6 +100,31 @@ def test_a_diverging_neighbour_does_no_harm_and_is_reported():
     np.testing.assert_allclose(kept, alone.validation_loss.values[0, 0], rtol=1e-5)
 
 
+def test_what_diverged_once_is_lost_for_good():
+    data, runs, calls = digits(), grid(seed=range(2)), []
+
+    def gradient(model, x, y):
+        loss, accuracy = backpropagate(model, x, y)
+        calls.append(loss)
+        if len(calls) == 20:  # in the second of three epochs
+            loss = torch.stack([loss[0], torch.tensor(torch.inf)])
+        return loss, accuracy
+
+    history = train(mlp([64, 16, 10], runs), data, runs, epochs=3, lr=0.1, gradient=gradient)
+    assert history.diverged.values.tolist() == [False, True]
+    lost = np.isnan(history.training_loss)
+    assert lost.values.tolist() == [[False] * 3, [False, True, True]]
+    assert history.test_accuracy.values[1] == pytest.approx(0.1)
+
+
+def test_guessing_counts_the_classes_of_all_samples():
+    data = mnist1d(3)  # three samples hold at most three classes
+    assert data.n_classes == 10
+    runs = grid(lr=[1e30], seed=[0])
+    history = train(mlp(WIDTHS, runs), data, runs, epochs=3, lr=1e30, batch_size=1)
+    assert history.test_accuracy.item() == pytest.approx(0.1)
+
+
 def test_published_accuracy_of_a_wide_network():
     """68 % (Greydanus and Kobak 2020), within two points."""
     runs = grid(seed=range(5))
@@ -295,6 +320,21 @@ def test_model_grid_and_samples_must_fit():
         train(mlp([64, 16, 10], runs), data, grid(seed=range(3)), epochs=1, lr=0.1)
     with pytest.raises(ValueError, match="5 inputs and 4 classes"):
         evaluate(mlp([64, 16, 10], runs), data.x_test[:5], data.y_test[:4])
+
+
+def test_single_learns_a_parameter_without_dimensions():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(64, 10)
+            self.scale = nn.Parameter(torch.tensor(1.0))
+
+        def forward(self, x):
+            return self.scale * self.layer(x)
+
+    scaled = Scaled()
+    train(single(scaled), digits(), grid(seed=[0]), epochs=1, lr=0.1)
+    assert scaled.scale.item() != 1
 
 
 def test_single_learns_with_a_convolution():

@@ -37,10 +37,6 @@ class Stops:
 
     def __post_init__(self) -> None:
         plain = tuple(v.item() if isinstance(v, np.generic) else v for v in self.values)
-        if all(isinstance(value, bool) for value in plain) and plain:
-            plain = (False, True)
-        if not plain or len(set(plain)) < len(plain):
-            raise ValueError(f"the stops are {plain}; give one or more values, each once.")
         kinds = {
             str if isinstance(v, str) else bool if isinstance(v, bool) else float for v in plain
         }
@@ -48,6 +44,12 @@ class Stops:
             raise ValueError(
                 f"the stops are {plain}; give all numbers, all words, or all booleans."
             )
+        if not plain or len(set(plain)) < len(plain):
+            raise ValueError(f"the stops are {plain}; give one or more values, each once.")
+        if kinds == {bool}:
+            if len(plain) < 2:
+                raise ValueError(f"the stops are {plain}; give both False and True.")
+            plain = (False, True)
         if self.start is not None and self.start not in plain:
             raise ValueError(f"start is {self.start!r}; give one of the stops {plain}.")
         object.__setattr__(self, "values", plain)
@@ -55,8 +57,14 @@ class Stops:
 
     def words(self, value: Any) -> str:
         """Return a value as the learner reads it, with its unit."""
-        text = value if isinstance(value, str) else f"{value:.4g}"
+        text = value if isinstance(value, str) else f"{value:.{self._digits}g}"
         return f"{text} {self.unit}".strip()
+
+    @property
+    def _digits(self) -> int:
+        """As few significant digits, from 4, as tell all values apart."""
+        values = list(self.values)
+        return next(d for d in range(4, 18) if len({f"{v:.{d}g}" for v in values}) == len(values))
 
     def describe(self, name: str) -> str:
         """Return label and range in one line, the same on any computer."""
