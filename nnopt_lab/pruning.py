@@ -1,24 +1,55 @@
 """Pruning: a rule turns scores into masks; the training loop keeps what is masked at zero.
 
-Weights are the parameters named ``*.weight`` with an output and an input dimension: biases and
-batch-norm parameters are never pruned. Every function here works on K stacked networks, weights of
-shape (K, out, in).
+========= ================================================================================
+scores    ``magnitude``, ``random``: what is low goes first
+rules     ``keep_above``, ``keep_largest``, ``keep_neurons``, ``shuffled``: scores -> masks
+schedule  ``gradual``: masks that grow from epoch to epoch, a value for ``train``
+plumbing  ``weights``, ``sparsity``, ``apply``; ``shrink`` takes out what is zero
+========= ================================================================================
+
+All but ``shrink`` works on K networks at once: scores and masks have shape (K, out, in). An
+ordinary module counts as one network, its masks have shape (1, out, in). Biases and batch-norm
+parameters are never pruned.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
+Masks = dict[str, Tensor]
+PLAIN = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_Span = tuple[nn.Linear, list[nn.Module], nn.Linear]
+# What ``shrink`` can cross: it acts on each neuron by itself.
+BETWEEN = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.Dropout, nn.BatchNorm1d)
+
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
-    """Return what can be pruned, by name: each layer's weights, (K, out, in), as a copy."""
-    return {
-        name: parameter.detach().clone()
-        for name, parameter in model.named_parameters()
-        if name.endswith("weight") and parameter.ndim == 3
-    }
+    """Return what can be pruned, by name, as copies.
+
+    Parameters
+    ----------
+    model : nn.Module
+        A population, or any module with linear or convolutional layers.
+
+    Returns
+    -------
+    dict
+        Weights by parameter name, (K, out, in); of an ordinary module (1, out, in, ...).
+    """
+    found = {}
+    for prefix, module in model.named_modules():
+        weight = getattr(module, "weight", None)
+        name = f"{prefix}.weight" if prefix else "weight"
+        if isinstance(module, PLAIN):
+            found[name] = module.weight.detach().clone().unsqueeze(0)
+        elif isinstance(weight, Tensor) and weight.ndim == 3:
+            found[name] = weight.detach().clone()
+    return found
 
 
 def magnitude(model: nn.Module) -> dict[str, Tensor]:
@@ -32,7 +63,7 @@ def magnitude(model: nn.Module) -> dict[str, Tensor]:
 
 
 def random(model: nn.Module, seeds: Sequence[int]) -> dict[str, Tensor]:
-    """Return the score by which weights go at random, (0, 1), the control for every other rule.
+    """Return the score by which weights go at random, [0, 1), the control for every other rule.
 
     Parameters
     ----------
@@ -44,7 +75,10 @@ def random(model: nn.Module, seeds: Sequence[int]) -> dict[str, Tensor]:
     ValueError
         If there are not as many seeds as networks.
     """
-    stacked = weights(model)
+    return _random_like(weights(model), seeds)
+
+
+def _random_like(stacked: Mapping[str, Tensor], seeds: Sequence[int]) -> dict[str, Tensor]:
     n_networks = len(next(iter(stacked.values())))
     if len(seeds) != n_networks:
         raise ValueError(f"there are {len(seeds)} seeds and {n_networks} networks; give one each.")
@@ -58,7 +92,7 @@ def random(model: nn.Module, seeds: Sequence[int]) -> dict[str, Tensor]:
     }
 
 
-def keep_above(scores: Mapping[str, Tensor], threshold: float) -> dict[str, Tensor]:
+def keep_above(scores: Mapping[str, Tensor], threshold: float) -> Masks:
     """Return masks that keep each weight whose score is at least a threshold.
 
     Parameters
@@ -85,7 +119,7 @@ def keep_above(scores: Mapping[str, Tensor], threshold: float) -> dict[str, Tens
 
 def keep_largest(
     scores: Mapping[str, Tensor], sparsity: float | Tensor, *, by_layer: bool = False
-) -> dict[str, Tensor]:
+) -> Masks:
     """Return masks that prune exactly a share of each network's weights, those of lowest score.
 
     Parameters
@@ -100,16 +134,15 @@ def keep_largest(
     Returns
     -------
     dict
-        Boolean masks, true where a weight is kept.
+        Boolean masks, true where a weight is kept. They are those of ``torch.nn.utils.prune`` for
+        the same scores, but where scores tie: here the later ones go, there any.
 
     Raises
     ------
     ValueError
         If a sparsity is not within 0 and 1.
     """
-    shares = torch.as_tensor(sparsity, dtype=torch.float64)
-    if not bool(((shares >= 0) & (shares <= 1)).all()):
-        raise ValueError(f"sparsity is {sparsity!r}; give a share from 0 to 1.")
+    shares = _shares(sparsity)
     if by_layer:
         return {
             name: _keep_largest(score.flatten(1), shares).view_as(score)
@@ -122,6 +155,109 @@ def keep_largest(
         name: part.reshape(score.shape)
         for (name, score), part in zip(scores.items(), parts, strict=True)
     }
+
+
+def keep_neurons(scores: Mapping[str, Tensor], sparsity: float | Tensor) -> Masks:
+    """Return masks that prune whole neurons: those whose incoming scores have the lowest L2 norm.
+
+    Parameters
+    ----------
+    scores : mapping of str to Tensor
+        By parameter name, shape (K, out, in), from the first layer to the last.
+    sparsity : float, or Tensor of shape (K,)
+        Share of each hidden layer's neurons to prune, from 0 to 1. The last layer, whose neurons
+        are the outputs, is kept.
+
+    Returns
+    -------
+    dict
+        Boolean masks, false along whole rows; ``shrink`` then takes the rows out.
+
+    Raises
+    ------
+    ValueError
+        If a sparsity is not within 0 and 1.
+
+    References
+    ----------
+    Li et al., "Pruning filters for efficient ConvNets", arXiv:1608.08710.
+    """
+    masks = {name: torch.ones_like(score, dtype=torch.bool) for name, score in scores.items()}
+    for name in [*scores][:-1]:
+        norms = scores[name].flatten(2).norm(dim=2)
+        kept = _keep_largest(norms, _shares(sparsity))
+        masks[name] &= kept.view(*kept.shape, *(1,) * (scores[name].ndim - 2))
+    return masks
+
+
+def shuffled(masks: Mapping[str, Tensor], seeds: Sequence[int]) -> Masks:
+    """Return masks that keep as many weights of each layer, at random places.
+
+    The control that tells *which* weights a rule keeps from *how many* it keeps in each layer.
+
+    Parameters
+    ----------
+    masks : mapping of str to Tensor
+        By parameter name, shape (K, out, in).
+    seeds : sequence of int
+        One for each network.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many seeds as networks.
+    """
+    scores = _random_like(masks, seeds)
+    return {
+        name: _keep_largest(scores[name].flatten(1), 1 - mask.flatten(1).double().mean(1)).view_as(
+            mask
+        )
+        for name, mask in masks.items()
+    }
+
+
+def gradual(
+    sparsity: float | Tensor, epochs: int, *, first_epoch: int = 0
+) -> Callable[[int, nn.Module], Masks]:
+    """Return the masks of iterative magnitude pruning, a value for the argument ``masks``.
+
+    Before the n-th of ``epochs`` epochs a share s (1 - (1 - n / epochs)^3) is pruned, and what is
+    pruned stays so: much at first, while there is much to choose from, then less and less.
+
+    Parameters
+    ----------
+    sparsity : float, or Tensor of shape (K,)
+        Share s pruned at the end, from 0 to 1.
+    epochs : int
+        How many epochs it takes, from 1; 1 is one-shot pruning.
+    first_epoch : int
+        Number of the first of them, as given to ``train``.
+
+    Raises
+    ------
+    ValueError
+        If a sparsity is not within 0 and 1, or ``epochs`` is no whole number from 1.
+
+    References
+    ----------
+    Zhu and Gupta, "To prune, or not to prune", arXiv:1710.01878, equation 1.
+    """
+    shares = _shares(sparsity)
+    if type(epochs) is not int or epochs < 1:
+        raise ValueError(f"epochs is {epochs!r}; give a whole number from 1.")
+
+    def masks(epoch: int, model: nn.Module) -> Masks:
+        progress = min(max((epoch - first_epoch + 1) / epochs, 0), 1)
+        return keep_largest(magnitude(model), shares * (1 - (1 - progress) ** 3))
+
+    return masks
+
+
+def _shares(sparsity: float | Tensor) -> Tensor:
+    shares = torch.as_tensor(sparsity, dtype=torch.float64)
+    if not bool(((shares >= 0) & (shares <= 1)).all()):
+        raise ValueError(f"sparsity is {sparsity!r}; give a share from 0 to 1.")
+    return shares
 
 
 def _keep_largest(scores: Tensor, shares: Tensor) -> Tensor:
@@ -142,13 +278,100 @@ def sparsity(masks: Mapping[str, Tensor]) -> Tensor:
 def apply(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
     """Set the pruned weights of a model to zero, in place, once.
 
+    Parameters
+    ----------
+    model : nn.Module
+        A population, or an ordinary module.
+    masks : mapping of str to Tensor
+        By parameter name, (K, out, in), or (1, out, in) for an ordinary module.
+
     Raises
     ------
     KeyError
         If the model has no parameter of a mask's name.
+    ValueError
+        If a mask does not have as many entries as its parameter.
     """
     parameters = dict(model.named_parameters())
     for name, mask in masks.items():
         if name not in parameters:
             raise KeyError(f"there is no parameter {name!r}, only {[*parameters]}.")
-        parameters[name].mul_(mask.to(parameters[name]))
+        parameter = parameters[name]
+        if mask.shape not in (parameter.shape, (1, *parameter.shape)):
+            raise ValueError(
+                f"the mask of {name!r} has shape {tuple(mask.shape)}; its parameter has "
+                f"{tuple(parameter.shape)}."
+            )
+        parameter.mul_(mask.view_as(parameter).to(parameter))
+
+
+@torch.no_grad()
+def shrink(network: nn.Sequential) -> nn.Sequential:
+    """Return a smaller network with the same outputs, without the neurons that no longer matter.
+
+    A neuron that nothing enters always gives the same value, which moves into the next biases; one
+    that nothing leaves is not missed. One neuron of each layer stays in any case.
+
+    Parameters
+    ----------
+    network : nn.Sequential
+        Linear layers, with activations, batch norm or dropout between them. It is not changed.
+
+    Returns
+    -------
+    nn.Sequential
+        In evaluation mode; its outputs are those of ``network.eval()``, up to rounding.
+
+    Raises
+    ------
+    TypeError
+        If another kind of module stands between two linear layers.
+    """
+    small = deepcopy(network).eval()
+    spans = _spans([*small])
+    for layer, between, following in spans:
+        has_inputs = layer.weight.ne(0).any(1)
+        constant = nn.Sequential(*between)(_bias(layer).unsqueeze(0))[0]
+        moved = following.weight[:, ~has_inputs] @ constant[~has_inputs]
+        following.bias = nn.Parameter(_bias(following) + moved)
+        following.weight[:, ~has_inputs] = 0
+        _keep((layer, between, following), has_inputs)
+    for span in reversed(spans):
+        _keep(span, span[-1].weight.ne(0).any(0))
+    return small
+
+
+def _spans(modules: list[nn.Module]) -> list[_Span]:
+    """Return each linear layer with what stands between it and the next, and the next."""
+    places = [i for i, module in enumerate(modules) if isinstance(module, nn.Linear)]
+    spans: list[_Span] = []
+    for first, after in pairwise(places):
+        layer, *between, following = modules[first : after + 1]
+        wrong = [type(module).__name__ for module in between if not isinstance(module, BETWEEN)]
+        if wrong:
+            raise TypeError(f"shrink() cannot take neurons out across {wrong}.")
+        spans.append((cast(nn.Linear, layer), between, cast(nn.Linear, following)))
+    return spans
+
+
+def _bias(layer: nn.Linear) -> Tensor:
+    """Return the bias of a layer, zeros where it has none."""
+    return layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias
+
+
+def _keep(span: _Span, kept: Tensor) -> None:
+    """Keep some outputs of a linear layer, and what acts on them up to the next layer."""
+    kept = kept.clone()
+    kept[0] |= not kept.any()
+    layer, between, following = span
+    norms = [module for module in between if isinstance(module, nn.BatchNorm1d)]
+    for module in [layer, *norms]:
+        for name, parameter in [*module.named_parameters()]:
+            setattr(module, name, nn.Parameter(parameter[kept]))
+        for name, buffer in [*module.named_buffers()]:
+            if buffer.ndim:
+                setattr(module, name, buffer[kept])
+    following.weight = nn.Parameter(following.weight[:, kept])
+    layer.out_features = following.in_features = int(kept.sum())
+    for norm in norms:
+        norm.num_features = layer.out_features

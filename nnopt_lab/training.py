@@ -173,7 +173,7 @@ def evaluate(model: Model, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     was_training = model.training
     model.train(False)
     sums = torch.zeros(2, model.n_networks, dtype=x.dtype, device=x.device)
-    for inputs, classes in zip(x.split(500), y.split(500), strict=True):
+    for inputs, classes in zip(x.split(200), y.split(200), strict=True):
         outputs = model(inputs.unsqueeze(0)).mT
         targets = classes.expand(len(outputs), -1)
         losses = functional.cross_entropy(outputs, targets, reduction="none")
@@ -314,6 +314,52 @@ def _batches(
         yield x, y.expand(n_networks, -1)
 
 
+class Recorder:
+    """Evaluates the networks every so many steps; for the argument ``watch`` of ``train``.
+
+    Parameters
+    ----------
+    x, y : Tensor
+        Samples to evaluate on, as for ``evaluate``.
+    every : int
+        How many steps lie between two evaluations, from 1.
+
+    Raises
+    ------
+    ValueError
+        If ``every`` is no whole number from 1.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor, every: int) -> None:
+        if type(every) is not int or every < 1:
+            raise ValueError(f"every is {every!r}; give a whole number of steps from 1.")
+        self.x, self.y, self.every = x, y, every
+        self._records: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def __call__(self, step: int, model: Model, _loss: Tensor) -> None:
+        """Take note of a step, counted from 0."""
+        if (step + 1) % self.every == 0:
+            self._records[step + 1] = evaluate(model, self.x, self.y)
+
+    def dataset(self, runs: Grid) -> xr.Dataset:
+        """Return ``loss`` and ``accuracy`` by the axes of the grid and ``step``.
+
+        Raises
+        ------
+        ValueError
+            If nothing was recorded.
+        """
+        if not self._records:
+            raise ValueError(f"training ended before step {self.every}: nothing was recorded.")
+        coordinates = {name: list(axis) for name, axis in runs.axes.items()}
+        dims = [*coordinates, "step"]
+        found = {}
+        for name, pair in (("loss", 0), ("accuracy", 1)):
+            values = torch.stack([record[pair] for record in self._records.values()], -1)
+            found[name] = (dims, values.cpu().unflatten(0, runs.shape).numpy())
+        return xr.Dataset(found, coordinates | {"step": [*self._records]})
+
+
 class _SGD:
     """SGD with momentum whose learning rate differs from network to network."""
 
@@ -334,12 +380,15 @@ class _SGD:
             if name not in self.parameters:
                 raise ValueError(f"there is no parameter {name!r}, only {[*self.parameters]}.")
             shape = self.parameters[name].shape
-            if mask.shape != shape:
+            if mask.shape not in (shape, (1, *shape)):  # the second for a population of one
                 raise ValueError(
                     f"the mask of {name!r} has shape {tuple(mask.shape)}; its parameter has "
                     f"{tuple(shape)}."
                 )
-        self.masks = {name: mask.to(self.parameters[name]) for name, mask in masks.items()}
+        self.masks = {
+            name: mask.view_as(self.parameters[name]).to(self.parameters[name])
+            for name, mask in masks.items()
+        }
         for name, mask in self.masks.items():
             self.parameters[name].mul_(mask)
 

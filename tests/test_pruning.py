@@ -1,6 +1,8 @@
+from itertools import pairwise
+
 from nnopt_lab import pruning
 from nnopt_lab.data import digits
-from nnopt_lab.networks import mlp
+from nnopt_lab.networks import mlp, single
 from nnopt_lab.training import evaluate, grid, train
 
 import pytest
@@ -72,6 +74,154 @@ def test_only_weights_are_pruned():
     assert names == ["0.weight", "3.weight", "6.weight"]  # no bias, no batch norm
 
 
+def test_of_equal_scores_torch_too_prunes_exactly_the_share_asked():
+    """Which of them go differs: ours are the later ones."""
+    layer = nn.Linear(8, 4)
+    nn.init.ones_(layer.weight)
+    ours = pruning.keep_largest(pruning.magnitude(layer), 0.25)["weight"][0]
+    prune.l1_unstructured(layer, "weight", amount=0.25)
+    assert layer.weight_mask.sum() == ours.sum() == 24
+    assert ours.flatten()[:24].all()
+
+
+@pytest.mark.parametrize("amount", SPARSITIES)
+def test_random_masks_are_torchs_for_the_same_scores(amount):
+    """Of torch's random scores the largest go."""
+    layers = linear_layers(model().unstack(0))
+    torch.manual_seed(5)
+    scores = {name: 1 - torch.rand_like(layer.weight)[None] for name, layer in layers.items()}
+    ours = pruning.keep_largest(scores, amount, by_layer=True)
+    torch.manual_seed(5)
+    for name, layer in layers.items():
+        prune.random_unstructured(layer, "weight", amount=amount)
+        assert torch.equal(layer.weight_mask.bool(), ours[name][0])
+
+
+@pytest.mark.parametrize("amount", SPARSITIES)
+def test_global_random_masks_are_torchs_for_the_same_scores(amount):
+    layers = linear_layers(model().unstack(0))
+    sizes = [layer.weight.numel() for layer in layers.values()]
+    torch.manual_seed(5)
+    parts = (1 - torch.rand(sum(sizes))).split(sizes)
+    scores = {
+        name: part.view_as(layer.weight)[None]
+        for (name, layer), part in zip(layers.items(), parts, strict=True)
+    }
+    ours = pruning.keep_largest(scores, amount)
+    torch.manual_seed(5)
+    prune.global_unstructured(
+        [(layer, "weight") for layer in layers.values()],
+        pruning_method=prune.RandomUnstructured,
+        amount=amount,
+    )
+    for name, layer in layers.items():
+        assert torch.equal(layer.weight_mask.bool(), ours[name][0])
+
+
+@pytest.mark.parametrize("amount", [0.0, 0.25, 0.5, 0.8])
+def test_masks_of_neurons_are_torchs(amount):
+    network = mlp([20, 16, 16, 10], RUNS).unstack(2)
+    ours = pruning.keep_neurons(pruning.magnitude(network), amount)
+    *hidden, last = linear_layers(network).items()
+    for name, layer in hidden:
+        prune.ln_structured(layer, "weight", amount=amount, n=2, dim=0)
+        assert torch.equal(layer.weight_mask.bool(), ours[name][0])
+    assert ours[last[0]].all()
+
+
+def test_shuffled_masks_keep_the_numbers_and_not_the_places():
+    masks = pruning.keep_largest(pruning.magnitude(model()), 0.8)
+    control = pruning.shuffled(masks, [0, 1, 0])
+    for name, mask in masks.items():
+        assert torch.equal(control[name].sum((1, 2)), mask.sum((1, 2)))
+        assert not torch.equal(control[name], mask)
+    again = pruning.shuffled(masks, [0, 1, 0])
+    assert all(torch.equal(control[name], again[name]) for name in masks)
+
+
+def test_gradual_masks_grow_cubically_and_never_come_back():
+    data, population = digits(), mlp([64, 32, 10], RUNS)
+    masks = pruning.gradual(torch.tensor([0.5, 0.8, 0.9]), 3, first_epoch=7)
+    seen = []
+
+    def masking(epoch, network):
+        seen.append(masks(epoch, network))
+        return seen[-1]
+
+    train(population, data, RUNS, epochs=5, lr=0.1, masks=masking, first_epoch=7)
+    ramp = 1 - (1 - torch.tensor([1, 2, 3, 3, 3]) / 3) ** 3
+    for mask, progress in zip(seen, ramp, strict=True):
+        expected = (torch.tensor([0.5, 0.8, 0.9]) * progress).tolist()
+        assert pruning.sparsity(mask).tolist() == pytest.approx(expected, abs=1e-3)
+    for before, after in pairwise(seen):
+        assert all((after[name] <= before[name]).all() for name in before)
+
+
+def test_one_shot_is_gradual_in_one_epoch():
+    population = model()
+    gradual = pruning.gradual(0.7, 1)(0, population)
+    at_once = pruning.keep_largest(pruning.magnitude(population), 0.7)
+    assert all(torch.equal(gradual[name], at_once[name]) for name in at_once)
+
+
+def pruned(batch_norm: bool, masks: dict) -> nn.Sequential:
+    data, population = digits(), mlp([64, 16, 16, 10], RUNS, batch_norm=batch_norm)
+    pruning.apply(population, masks)
+    train(population, data, RUNS, epochs=2, lr=0.1, masks=masks)
+    return population.unstack(0)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
+def test_a_shrunken_network_without_its_neurons_gives_the_same_outputs(batch_norm, share):
+    scores = pruning.magnitude(mlp([64, 16, 16, 10], RUNS, batch_norm=batch_norm))
+    network = pruned(batch_norm, pruning.keep_neurons(scores, share))
+    x = digits().x_test
+    small = pruning.shrink(network)
+    widths = [m.out_features for m in small if isinstance(m, nn.Linear)]
+    assert widths == [max(1, round(16 * (1 - share)))] * 2 + [10]
+    torch.testing.assert_close(small(x), network(x), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(small.double()(x.double()), network.double()(x.double()))
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.9, 0.97, 0.995])
+def test_neurons_without_inputs_or_outputs_are_found_in_any_pruned_network(sparsity):
+    masks = pruning.keep_largest(pruning.magnitude(mlp([64, 16, 16, 10], RUNS)), sparsity)
+    network, x = pruned(False, masks), digits().x_test
+    small = pruning.shrink(network)
+    torch.testing.assert_close(small(x), network(x), atol=1e-5, rtol=1e-5)
+    n_small = sum(weight.numel() for weight in pruning.weights(small).values())
+    assert (n_small == 64 * 16 + 16 * 16 + 160) == (sparsity == 0)
+    again = pruning.shrink(small)
+    assert [p.shape for p in again.parameters()] == [p.shape for p in small.parameters()]
+
+
+def test_shrink_leaves_its_argument_alone_and_needs_no_bias():
+    network = nn.Sequential(nn.Linear(4, 3, bias=False), nn.Sigmoid(), nn.Linear(3, 2, bias=False))
+    with torch.no_grad():
+        network[0].weight[1] = 0  # always gives sigmoid(0) = 1/2
+    before = network.state_dict()
+    small, x = pruning.shrink(network), torch.randn(5, 4)
+    assert small[0].weight.shape == (2, 4)
+    torch.testing.assert_close(small(x), network(x))
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_an_ordinary_module_is_one_network():
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(),
+        nn.Linear(288, 10),
+    )  # fmt: skip
+    masks = pruning.keep_largest(pruning.magnitude(network), 0.7)
+    assert [*masks] == ["1.weight", "5.weight"]
+    pruning.apply(network, masks)
+    prefixed = {f"module.{name}": mask for name, mask in masks.items()}
+    train(single(network), digits(), grid(seed=[0]), epochs=1, lr=0.05, masks=prefixed)
+    assert torch.equal(network[1].weight != 0, masks["1.weight"][0])
+    assert torch.equal(network[5].weight != 0, masks["5.weight"][0])
+
+
 def test_random_scores_are_the_seeds_alone():
     first, second = pruning.random(model(), [0, 1, 0]), pruning.random(model(), [0, 1, 0])
     for name, score in first.items():
@@ -116,3 +266,13 @@ def test_bad_input_is_refused():
         pruning.random(model(), [0, 1])
     with pytest.raises(KeyError, match=r"no parameter '9\.weight'"):
         pruning.apply(model(), {"9.weight": torch.ones(1)})
+    with pytest.raises(ValueError, match=r"the mask of '0\.weight' has shape \(1, 2\)"):
+        pruning.apply(model(), {"0.weight": torch.ones(1, 2)})
+    with pytest.raises(ValueError, match="2 seeds and 3 networks"):
+        pruning.shuffled(pruning.magnitude(model()), [0, 1])
+    with pytest.raises(ValueError, match="a share from 0 to 1"):
+        pruning.keep_neurons(pruning.magnitude(model()), 2)
+    with pytest.raises(ValueError, match="epochs is 0"):
+        pruning.gradual(0.5, 0)
+    with pytest.raises(TypeError, match=r"across \['Flatten'\]"):
+        pruning.shrink(nn.Sequential(nn.Linear(4, 4), nn.Flatten(), nn.Linear(4, 2)))

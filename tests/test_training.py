@@ -7,7 +7,7 @@ import time
 
 from nnopt_lab.data import digits, mnist1d
 from nnopt_lab.networks import mlp, single
-from nnopt_lab.training import backpropagate, evaluate, grid, n_steps, reshuffled, train
+from nnopt_lab.training import Recorder, backpropagate, evaluate, grid, n_steps, reshuffled, train
 
 import numpy as np
 import pytest
@@ -212,6 +212,21 @@ def test_gradient_is_a_seam():
     train(mlp([64, 16, 10], runs), data, runs, epochs=1, lr=0.1, gradient=gradient)
     assert calls[0] == (2, 64, 64)
     assert len(calls) == 16
+
+
+def test_recorder_evaluates_every_so_many_steps():
+    data, runs = digits(), grid(lr=[0.01, 0.1], seed=range(3))
+    recorder = Recorder(data.x_test, data.y_test, every=8)
+    history = train(mlp([64, 16, 10], runs), data, runs, epochs=2, lr=0.1, watch=[recorder])
+    records = recorder.dataset(runs)
+    assert records.accuracy.dims == ("lr", "seed", "step")
+    assert records.step.values.tolist() == [8, 16, 24, 32]
+    np.testing.assert_array_equal(records.accuracy.sel(step=32), history.test_accuracy)
+    np.testing.assert_array_equal(records.loss.sel(step=32), history.test_loss)
+    with pytest.raises(ValueError, match="every is 0"):
+        Recorder(data.x_test, data.y_test, every=0)
+    with pytest.raises(ValueError, match="before step 9"):
+        Recorder(data.x_test, data.y_test, every=9).dataset(runs)
 
 
 def test_stop_ends_between_two_steps():

@@ -1,0 +1,165 @@
+"""What a network costs when it is used: bytes in a file, seconds for a batch."""
+
+import gzip
+import io
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+
+def n_bytes(network: nn.Module, *, gzipped: bool = False) -> int:
+    """Return the size of the file that ``torch.save`` makes of a network's ``state_dict``.
+
+    Parameters
+    ----------
+    network : nn.Module
+    gzipped : bool
+        Whether the file is compressed with gzip.
+    """
+    file = io.BytesIO()
+    torch.save(network.state_dict(), file)
+    content = file.getvalue()
+    return len(gzip.compress(content, mtime=0)) if gzipped else len(content)
+
+
+class CSR(nn.Module):
+    """A linear layer that stores and multiplies only the weights that are not zero.
+
+    Compressed sparse rows: for each weight its value and its column, 4 bytes each, and for each
+    row where it begins. Maps (in, samples) to (out, samples).
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sparse CSR", UserWarning)  # "in beta state"
+            rows = layer.weight.detach().to_sparse_csr()
+            places = rows.crow_indices().int(), rows.col_indices().int()
+            self.register_buffer(
+                "weight",
+                torch.sparse_csr_tensor(*places, rows.values(), rows.shape, check_invariants=True),
+            )
+        zeros = layer.weight.new_zeros(layer.out_features)
+        self.register_buffer("bias", zeros if layer.bias is None else layer.bias.detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``weight @ x + bias``."""
+        return torch.addmm(self.bias.unsqueeze(1), self.weight, x)
+
+
+class _Transposed(nn.Module):
+    """Inputs (samples, features) for layers that take (features, samples)."""
+
+    def __init__(self, layers: nn.Sequential) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.layers(x.T.contiguous())
+        return outputs.T
+
+
+def csr(network: nn.Sequential) -> nn.Module:
+    """Return a network with the same outputs that stores and multiplies only what is not zero.
+
+    Parameters
+    ----------
+    network : nn.Sequential
+        Linear layers and ReLU; it is not changed. The result cannot be trained.
+
+    Raises
+    ------
+    TypeError
+        If the network holds another kind of module.
+    """
+    layers: list[nn.Module] = []
+    for module in network:
+        if not isinstance(module, nn.Linear | nn.ReLU):
+            raise TypeError(f"csr() takes linear layers and ReLU, not {type(module).__name__}.")
+        layers.append(CSR(module) if isinstance(module, nn.Linear) else nn.ReLU())
+    return _Transposed(nn.Sequential(*layers))
+
+
+@torch.no_grad()
+def seconds(calls: Mapping[str, Callable[[], object]], *, repeats: int = 30) -> xr.DataArray:
+    """Time some functions side by side: in turn, so that whatever else the machine does hits all.
+
+    On one thread, without gradients, after three calls of each that do not count. Take medians: a
+    mean is at the mercy of the worst call.
+
+    Parameters
+    ----------
+    calls : mapping of str to callable
+        What to time, by name; without arguments.
+    repeats : int
+        How often, from 1.
+
+    Returns
+    -------
+    xarray.DataArray
+        Seconds of each call, dimensions ``call`` and ``repeat``.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to time, or ``repeats`` is no whole number from 1.
+    """
+    if not calls or type(repeats) is not int or repeats < 1:
+        raise ValueError(f"there are {len(calls)} calls and {repeats!r} repeats; give 1 or more.")
+    taken = np.empty((len(calls), repeats))
+    with _one_thread():
+        for call in [*calls.values()] * 3:
+            call()
+        for repeat in range(repeats):
+            for i, call in enumerate(calls.values()):
+                start = time.perf_counter()
+                call()
+                taken[i, repeat] = time.perf_counter() - start
+    return xr.DataArray(taken, {"call": [*calls]}, ("call", "repeat"))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+def break_even(sparsities: np.ndarray, ratios: np.ndarray) -> float:
+    """Return the sparsity from which a sparse network is faster, between two measured ones.
+
+    Parameters
+    ----------
+    sparsities : array
+        Increasing, shape (points,).
+    ratios : array
+        Time of the sparse network over that of the dense one, shape (points,). Its logarithm is
+        interpolated in the logarithm of the share of weights kept.
+
+    Returns
+    -------
+    float
+        NaN if the sparse network is not faster even at the last point; the first sparsity if it
+        already is there.
+    """
+    slower = np.flatnonzero(np.asarray(ratios) >= 1)
+    if not len(slower):
+        return float(sparsities[0])
+    last = slower[-1]
+    if last + 1 == len(ratios):
+        return float("nan")
+    heights = np.log(np.asarray(ratios)[[last + 1, last]])
+    kept = np.log1p(-np.asarray(sparsities)[[last + 1, last]])
+    return float(-np.expm1(np.interp(0, heights, kept)))

@@ -1,0 +1,91 @@
+import gzip
+import io
+import time
+
+from nnopt_lab import costs, pruning
+from nnopt_lab.networks import mlp
+from nnopt_lab.training import grid
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+
+def sparse_network(width: int = 64, sparsity: float = 0.9) -> nn.Sequential:
+    population = mlp([40, width, width, 10], grid(seed=[0]))
+    pruning.apply(population, pruning.keep_largest(pruning.magnitude(population), sparsity))
+    return population.unstack(0)
+
+
+def test_bytes_are_those_of_the_file_that_torch_saves(tmp_path):
+    network = sparse_network()
+    torch.save(network.state_dict(), tmp_path / "network.pt")
+    content = (tmp_path / "network.pt").read_bytes()
+    assert costs.n_bytes(network) == pytest.approx(len(content), abs=200)  # it holds its own name
+    zipped = costs.n_bytes(network, gzipped=True)
+    assert zipped == pytest.approx(len(gzip.compress(content)), rel=0.02)
+
+
+def test_zeros_shrink_the_zipped_file_only():
+    dense, pruned = sparse_network(sparsity=0), sparse_network(sparsity=0.9)
+    assert costs.n_bytes(dense) == costs.n_bytes(pruned)
+    assert costs.n_bytes(pruned, gzipped=True) < 0.3 * costs.n_bytes(dense, gzipped=True)
+
+
+@pytest.mark.parametrize("sparsity", [0, 0.9, 1])
+def test_csr_gives_the_same_outputs(sparsity):
+    network, x = sparse_network(sparsity=sparsity), torch.randn(7, 40)
+    sparse = costs.csr(network)
+    torch.testing.assert_close(sparse(x), network(x).detach(), atol=1e-5, rtol=1e-5)
+    file = io.BytesIO()
+    torch.save(sparse.state_dict(), file)
+    assert costs.n_bytes(sparse) == len(file.getvalue())
+
+
+def test_csr_takes_eight_bytes_a_weight():
+    few, more = (costs.n_bytes(costs.csr(sparse_network(256, s))) for s in (0.99, 0.5))
+    n_more = round(0.49 * (40 * 256 + 256 * 256 + 256 * 10))
+    assert (more - few) / n_more == pytest.approx(8, rel=0.05)
+
+
+def test_csr_needs_no_bias_and_refuses_other_modules():
+    network = nn.Sequential(nn.Linear(40, 10, bias=False))
+    x = torch.randn(3, 40)
+    torch.testing.assert_close(costs.csr(network)(x), network(x).detach())
+    with pytest.raises(TypeError, match="not Tanh"):
+        costs.csr(nn.Sequential(nn.Linear(4, 2), nn.Tanh()))
+
+
+def test_calls_are_timed_in_turn_on_one_thread():
+    seen, n_threads = [], torch.get_num_threads()
+
+    def call(name: str, rest: float) -> None:
+        seen.append((name, torch.get_num_threads(), torch.is_grad_enabled()))
+        time.sleep(rest)
+
+    taken = costs.seconds({"a": lambda: call("a", 0), "b": lambda: call("b", 0.01)}, repeats=4)
+    assert taken.dims == ("call", "repeat")
+    assert taken.sizes == {"call": 2, "repeat": 4}
+    assert seen == [("a", 1, False), ("b", 1, False)] * 7
+    assert (taken.sel(call="b") >= 0.01).all()
+    assert (taken.sel(call="a").median() < taken.sel(call="b").median()).item()
+    assert torch.get_num_threads() == n_threads
+
+
+def test_bad_timings_are_refused():
+    with pytest.raises(ValueError, match="0 calls"):
+        costs.seconds({})
+    with pytest.raises(ValueError, match="0 repeats"):
+        costs.seconds({"a": int}, repeats=0)
+
+
+def test_break_even_lies_between_the_two_points_around_it():
+    sparsities = np.array([0.5, 0.9, 0.99])
+    assert costs.break_even(sparsities, np.array([4, 1 / 4, 1 / 9])) == pytest.approx(
+        1 - np.sqrt(0.5 * 0.1)
+    )
+    assert costs.break_even(sparsities, np.array([0.9, 0.5, 0.1])) == 0.5
+    assert np.isnan(costs.break_even(sparsities, np.array([3, 2, 1.1])))
+    # what is faster at first, by chance, does not count
+    assert costs.break_even(sparsities, np.array([0.9, 2, 1 / 2])) > 0.9
