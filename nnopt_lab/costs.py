@@ -91,10 +91,11 @@ def csr(network: nn.Sequential) -> nn.Module:
 
 @torch.no_grad()
 def seconds(calls: Mapping[str, Callable[[], object]], *, repeats: int = 30) -> xr.DataArray:
-    """Time some functions side by side: in turn, so that whatever else the machine does hits all.
+    """Time some functions side by side, so that whatever else the machine does hits all alike.
 
-    On one thread, without gradients, after three calls of each that do not count. Take medians: a
-    mean is at the mercy of the worst call.
+    Each repeat calls every function once, in an order of its own, since a call finds in the cache
+    what the one before left there. On one thread, without gradients, after three calls of each that
+    do not count. Take medians: a mean is at the mercy of the worst call.
 
     Parameters
     ----------
@@ -115,14 +116,15 @@ def seconds(calls: Mapping[str, Callable[[], object]], *, repeats: int = 30) -> 
     """
     if not calls or type(repeats) is not int or repeats < 1:
         raise ValueError(f"there are {len(calls)} calls and {repeats!r} repeats; give 1 or more.")
+    functions, order = [*calls.values()], np.random.default_rng(0)
     taken = np.empty((len(calls), repeats))
     with _one_thread():
-        for call in [*calls.values()] * 3:
+        for call in functions * 3:
             call()
         for repeat in range(repeats):
-            for i, call in enumerate(calls.values()):
+            for i in order.permutation(len(calls)):
                 start = time.perf_counter()
-                call()
+                functions[i]()
                 taken[i, repeat] = time.perf_counter() - start
     return xr.DataArray(taken, {"call": [*calls]}, ("call", "repeat"))
 

@@ -77,6 +77,28 @@ class Grid:
                 raise KeyError(f"axis {name!r} has no value {value!r}, only {self.axes[name]}.")
         return self._rows.index(tuple(values[name] for name in self.axes))
 
+    def label(self, values: Tensor, **further: Sequence[Any]) -> xr.DataArray:
+        """Return something measured on each network by the axes of the grid.
+
+        Parameters
+        ----------
+        values : Tensor
+            Shape (K, ...).
+        **further : sequence
+            The coordinates of each dimension after the first, by name.
+
+        Raises
+        ------
+        ValueError
+            If the shape is not that of the grid and the further dimensions.
+        """
+        shape = (len(self), *map(len, further.values()))
+        if values.shape != shape:
+            raise ValueError(f"the values have shape {tuple(values.shape)}; give {shape}.")
+        coordinates = {name: list(axis) for name, axis in self.axes.items()}
+        array = values.detach().cpu().unflatten(0, self.shape).numpy()
+        return xr.DataArray(array, coordinates | further, [*coordinates, *further])
+
 
 def grid(**axes: Iterable[Any]) -> Grid:
     """Name K networks by every combination of some axes' values.
@@ -351,13 +373,12 @@ class Recorder:
         """
         if not self._records:
             raise ValueError(f"training ended before step {self.every}: nothing was recorded.")
-        coordinates = {name: list(axis) for name, axis in runs.axes.items()}
-        dims = [*coordinates, "step"]
-        found = {}
-        for name, pair in (("loss", 0), ("accuracy", 1)):
-            values = torch.stack([record[pair] for record in self._records.values()], -1)
-            found[name] = (dims, values.cpu().unflatten(0, runs.shape).numpy())
-        return xr.Dataset(found, coordinates | {"step": [*self._records]})
+        pairs = zip(*self._records.values(), strict=True)
+        loss, accuracy = (torch.stack(values, -1) for values in pairs)
+        steps = [*self._records]
+        return xr.Dataset(
+            {"loss": runs.label(loss, step=steps), "accuracy": runs.label(accuracy, step=steps)}
+        )
 
 
 class _SGD:
@@ -478,17 +499,16 @@ class _History:
         for name, values in last.items():
             variables[name] = self._label(name, values, diverged)
         variables["diverged"] = self._label("diverged", diverged, diverged)
-        coordinates: dict[str, Any] = {name: list(axis) for name, axis in self.runs.axes.items()}
-        first = self.first_epoch + 1
-        coordinates["epoch"] = np.arange(first, first + len(self.epochs))
-        coordinates["step"] = ("epoch", np.asarray(self.steps, dtype=int))
-        return xr.Dataset(variables, coordinates, attrs={"steps": steps})
+        found = xr.Dataset(variables, attrs={"steps": steps})
+        return found.assign_coords(step=("epoch", np.asarray(self.steps, dtype=int)))
 
-    def _label(self, name: str, values: Tensor, lost: Tensor) -> tuple[list[str], Any]:
-        """Return (dims, array), with what is lost as NaN or as guessing."""
+    def _label(self, name: str, values: Tensor, lost: Tensor) -> xr.DataArray:
+        """Return a variable with its coordinates, what is lost as NaN or as guessing."""
         if name.endswith("loss"):
             values = values.masked_fill(lost, torch.nan)
         elif name.endswith("accuracy"):
             values = values.masked_fill(lost, 1 / self.data.n_classes)
-        dims = [*self.runs.axes] + ["epoch"] * (values.ndim - 1)
-        return dims, values.cpu().unflatten(0, self.runs.shape).numpy()
+        if values.ndim == 1:
+            return self.runs.label(values)
+        first = self.first_epoch + 1
+        return self.runs.label(values, epoch=range(first, first + len(self.epochs)))

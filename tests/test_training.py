@@ -286,6 +286,17 @@ def test_grid_names_networks():
     assert runs.index(delta=0.5, seed=9) == 4
 
 
+def test_grid_labels_what_was_measured():
+    runs = grid(delta=[0, 0.5], seed=[7, 9])
+    found = runs.label(torch.arange(4.0))
+    assert found.sel(delta=0.5, seed=7) == 2
+    found = runs.label(torch.arange(12.0).view(4, 3), step=[10, 20, 30])
+    assert found.dims == ("delta", "seed", "step")
+    assert found.sel(delta=0.5, seed=9, step=20) == 10
+    with pytest.raises(ValueError, match=r"shape \(3,\); give \(4,\)"):
+        runs.label(torch.zeros(3))
+
+
 def test_bad_grids_are_refused():
     with pytest.raises(ValueError, match="a grid needs seeds"):
         grid(delta=[0, 1])

@@ -1,6 +1,7 @@
 """Figures of the lesson on pruning."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from nnopt_lab.figures import theme
 
@@ -102,7 +103,7 @@ def histogram(
         What the right panel's axis shows.
     """
     values = np.ravel(weights)
-    edges = np.linspace(-1, 1, 81)
+    edges = np.linspace(-1, 1, 61)
     centres = (edges[:-1] + edges[1:]) / 2
     is_cut = np.abs(values) < threshold
     drawn = make_subplots(cols=2, subplot_titles=("weights of one network", "accuracy, 8 networks"))
@@ -136,55 +137,50 @@ def histogram(
     return drawn.update_yaxes(title_text="test accuracy (%)", range=[0, 75], col=2)
 
 
-def accuracy_against_kept(
-    sparsities: ArrayLike,
-    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
+def against_kept(
+    curves: Mapping[str, Sequence[ArrayLike]],
     *,
-    dense: float,
     chosen: float,
-    axis: str,
+    title: str,
+    y: str,
+    reference: tuple[str, float] | None = None,
+    **layout: Any,
 ) -> go.Figure:
-    """Draw accuracy against the share of weights kept, for several methods.
+    """Draw something against the share of weights kept, on a log axis from all to few.
 
     Parameters
     ----------
-    sparsities : array_like
-        Shares pruned, shape (points,).
     curves : mapping
-        (mean accuracy, half-width of its interval) in [0, 1], shape (points,), by method.
-    dense : float
-        Accuracy of the networks before pruning, for reference.
+        (sparsities in [0, 1), values) or (sparsities, values, half-widths) by name.
     chosen : float
         The sparsity to mark.
-    axis : {"log", "linear"}
-        How the share is drawn.
+    y : str
+        What the values are, with their unit.
+    reference : (str, float), optional
+        Label and height of a dotted line.
+    **layout
+        Passed on to ``Figure.update_layout``.
     """
-    kept = 100 * (1 - np.asarray(sparsities))
-    traces = []
-    for style, (name, (mean, half_width)) in enumerate(curves.items()):
-        y, width = 100 * np.asarray(mean), 100 * np.asarray(half_width)
-        traces += theme.line(kept, y, name, style, width)
-    drawn = theme.figure(
-        traces,
-        title="Accuracy against weights kept (8 seeds, 95 % intervals)",
-        x="weights kept (%)" + (", log axis" if axis == "log" else ""),
-        y="test accuracy (%)",
-        height=480,
-        legend={"x": 1, "xanchor": "right", "y": 0.76, "yanchor": "top"},  # where no curve runs
-    )
-    drawn.add_hline(
-        95 * dense, line_dash="dot", line_color=theme.GREY, annotation_text="95 % of dense",
-        annotation_position="top right",
+    lines = {name: (100 * (1 - np.asarray(s)), *values) for name, (s, *values) in curves.items()}
+    least = min(float(np.min(kept)) for kept, *_ in lines.values())
+    corner = {"x": 1, "xanchor": "right", "y": 1, "yanchor": "top"}
+    drawn = theme.curves(
+        lines, title=title, x="weights kept (%), log axis", y=y, chosen=100 * (1 - chosen),
+        **{"height": 460, "legend": corner, **layout},
     )  # fmt: skip
-    drawn.add_vline(100 * (1 - chosen), line_dash="dash", line_color=theme.GREY)
+    if reference is not None:
+        label, height = reference
+        drawn.add_hline(
+            height, line_dash="dot", line_color=theme.GREY, annotation_text=label,
+            annotation_position="bottom left",
+        )  # fmt: skip
     ticks = [0.5, 1, 2, 5, 10, 20, 50, 100]
-    is_log = axis == "log"
-    drawn.update_xaxes(
-        type=axis,
-        range=[np.log10(120), np.log10(kept.min() / 1.2)] if is_log else [105, -5],
-        **({"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]} if is_log else {}),
+    return drawn.update_xaxes(
+        type="log",
+        range=[np.log10(120), np.log10(least / 1.2)],
+        tickvals=ticks,
+        ticktext=[f"{tick:g}" for tick in ticks],
     )
-    return drawn.update_yaxes(range=[0, 75])
 
 
 def _padded(values: Sequence[float] | np.ndarray) -> list[float]:

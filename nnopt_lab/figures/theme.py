@@ -1,6 +1,6 @@
 """One look for all figures: colours that everybody can tell apart, never colour alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,6 +100,55 @@ def line(
         )
     )  # fmt: skip
     return traces
+
+
+def curves(
+    lines: Mapping[str, Sequence[ArrayLike]],
+    *,
+    title: str,
+    x: str,
+    y: str,
+    chosen: float | None = None,
+    **layout: Any,
+) -> go.Figure:
+    """Draw some curves with their bands, and mark a place on the x axis.
+
+    Parameters
+    ----------
+    lines : mapping
+        (x, y) or (x, y, half-width of the interval at each point) by name, shape (points,) each.
+    chosen : float, optional
+        Where the mark stands.
+    **layout
+        Passed on to ``Figure.update_layout``.
+    """
+    traces = []
+    for style, (name, (xs, ys, *half_width)) in enumerate(lines.items()):
+        traces += line(xs, ys, name, style, *half_width)
+    drawn = figure(traces, title=title, x=x, y=y, **layout)
+    if chosen is not None:
+        drawn.add_vline(chosen, line_dash="dash", line_color=GREY)
+    return drawn
+
+
+def intervals(
+    rows: Mapping[str, tuple[float, float]], *, title: str, x: str, **layout: Any
+) -> go.Figure:
+    """Draw means with their intervals, a row each, the first on top.
+
+    Parameters
+    ----------
+    rows : mapping of str to (float, float)
+        Mean and half-width by label.
+    """
+    means, half_widths = np.array([*rows.values()]).T
+    dots = go.Scatter(
+        x=means, y=[*rows], mode="markers+text", text=[f"{mean:.1f}" for mean in means],
+        textposition="top center", error_x={"array": half_widths, "thickness": 3, "width": 8},
+        marker={"color": COLOURS[1], "symbol": "diamond", "size": 10},
+    )  # fmt: skip
+    drawn = figure([dots], title=title, x=x, y="", height=140 + 55 * len(rows), **layout)
+    return drawn.update_yaxes(autorange="reversed", automargin=True)
 
 
 def paired_differences(
