@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 
@@ -90,43 +91,50 @@ def csr(network: nn.Sequential) -> nn.Module:
 
 
 @torch.no_grad()
-def seconds(calls: Mapping[str, Callable[[], object]], *, repeats: int = 30) -> xr.DataArray:
+def seconds(
+    calls: Mapping[str, Callable[[], object]], *, rounds: int = 5, repeats: int = 5
+) -> xr.DataArray:
     """Time some functions side by side, so that whatever else the machine does hits all alike.
 
     Each repeat calls every function once, in an order of its own, since a call finds in the cache
     what the one before left there. On one thread, without gradients, after three calls of each that
-    do not count. Take medians: a mean is at the mercy of the worst call.
+    do not count. Each round gives a median, since a mean is at the mercy of the worst call; how far
+    the rounds lie apart tells how far to trust them.
 
     Parameters
     ----------
     calls : mapping of str to callable
         What to time, by name; without arguments.
-    repeats : int
-        How often, from 1.
+    rounds, repeats : int
+        How many medians, and of how many calls each, from 1.
 
     Returns
     -------
     xarray.DataArray
-        Seconds of each call, dimensions ``call`` and ``repeat``.
+        Seconds, dimensions ``call`` and ``round``.
 
     Raises
     ------
     ValueError
-        If there is nothing to time, or ``repeats`` is no whole number from 1.
+        If there is nothing to time, or ``rounds`` or ``repeats`` is no whole number from 1.
     """
-    if not calls or type(repeats) is not int or repeats < 1:
-        raise ValueError(f"there are {len(calls)} calls and {repeats!r} repeats; give 1 or more.")
+    if not calls or any(type(n) is not int or n < 1 for n in (rounds, repeats)):
+        raise ValueError(
+            f"there are {len(calls)} calls, {rounds!r} rounds and {repeats!r} repeats; give 1 or "
+            "more of each."
+        )
     functions, order = [*calls.values()], np.random.default_rng(0)
-    taken = np.empty((len(calls), repeats))
+    taken = np.empty((len(functions), rounds * repeats))
     with _one_thread():
         for call in functions * 3:
             call()
-        for repeat in range(repeats):
-            for i in order.permutation(len(calls)):
+        for repeat in range(rounds * repeats):
+            for i in order.permutation(len(functions)):
                 start = time.perf_counter()
                 functions[i]()
                 taken[i, repeat] = time.perf_counter() - start
-    return xr.DataArray(taken, {"call": [*calls]}, ("call", "repeat"))
+    medians = np.median(taken.reshape(-1, rounds, repeats), axis=2)
+    return xr.DataArray(medians, {"call": [*calls]}, ("call", "round"))
 
 
 @contextmanager
@@ -139,14 +147,14 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(n_threads)
 
 
-def break_even(sparsities: np.ndarray, ratios: np.ndarray) -> float:
+def break_even(sparsities: ArrayLike, ratios: ArrayLike) -> float:
     """Return the sparsity from which a sparse network is faster, between two measured ones.
 
     Parameters
     ----------
-    sparsities : array
+    sparsities : array_like
         Increasing, shape (points,).
-    ratios : array
+    ratios : array_like
         Time of the sparse network over that of the dense one, shape (points,). Its logarithm is
         interpolated in the logarithm of the share of weights kept.
 
@@ -156,12 +164,11 @@ def break_even(sparsities: np.ndarray, ratios: np.ndarray) -> float:
         NaN if the sparse network is not faster even at the last point; the first sparsity if it
         already is there.
     """
-    slower = np.flatnonzero(np.asarray(ratios) >= 1)
+    kept, slowness = 1 - np.asarray(sparsities, dtype=float), np.asarray(ratios, dtype=float)
+    slower = np.flatnonzero(slowness >= 1)
     if not len(slower):
-        return float(sparsities[0])
-    last = slower[-1]
-    if last + 1 == len(ratios):
+        return float(1 - kept[0])
+    around = [slower[-1] + 1, slower[-1]]
+    if around[0] == len(slowness):
         return float("nan")
-    heights = np.log(np.asarray(ratios)[[last + 1, last]])
-    kept = np.log1p(-np.asarray(sparsities)[[last + 1, last]])
-    return float(-np.expm1(np.interp(0, heights, kept)))
+    return float(1 - np.exp(np.interp(0, np.log(slowness[around]), np.log(kept[around]))))

@@ -5,7 +5,7 @@ Every interval is a 95 % Student t interval over seeds. It covers other seeds, n
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -16,8 +16,7 @@ LEVEL = 0.95
 MINIMUM_SEEDS = 8
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """A mean and the half-width of its interval: the mean lies within ``mean`` ± ``half_width``."""
 
     mean: float
@@ -32,6 +31,10 @@ class Interval:
     def high(self) -> float:
         """The upper end."""
         return self.mean + self.half_width
+
+    def __str__(self) -> str:
+        """Return the mean with its half-width, to one decimal: ``61.2 ± 0.6``."""
+        return f"{self.mean:.1f} ± {self.half_width:.1f}"
 
 
 def half_width(values: ArrayLike, axis: int = -1) -> NDArray[np.float64]:

@@ -102,8 +102,12 @@ def move_every_control(lab: Lab, to: str) -> int:
     boxes = page.locator(".jp-OutputArea .widget-checkbox input")
     for i in range(boxes.count()):
         boxes.nth(i).set_checked(to == "end")
+    lists = page.locator(".jp-OutputArea .widget-dropdown select")
+    for i in range(lists.count()):
+        options = lists.nth(i).locator("option")
+        lists.nth(i).select_option(index=options.count() - 1 if to == "end" else 0)
     page.wait_for_timeout(500)
-    return sliders.count() + groups.count() + boxes.count()
+    return sliders.count() + groups.count() + boxes.count() + lists.count()
 
 
 def assert_silent(lab: Lab) -> None:

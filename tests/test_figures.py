@@ -2,7 +2,6 @@ from nnopt_lab import figures
 from nnopt_lab.figures import theme
 
 import numpy as np
-import plotly.graph_objects as go
 import pytest
 
 
@@ -38,9 +37,7 @@ def test_a_band_spans_the_interval():
 
 def test_filters_leave_pruned_weights_white():
     weight = np.array([[0.0, 0.5], [-0.5, 0.0]])
-    drawn = figures.pruning.filters(
-        {"pruned": weight, "retrained": weight}, {"dense": (0.625, 0.01)}
-    )
+    drawn = figures.pruning.filters({"pruned": weight, "retrained": weight}, {"dense": (62.5, 1)})
     assert np.isnan(drawn.data[0].z).tolist() == [[True, False], [False, True]]
     assert list(drawn.data[2].y) == [62.5]
     assert list(drawn.data[2].error_y.array) == [1]
@@ -61,24 +58,45 @@ def test_masks_say_what_each_layer_keeps():
     assert "25.0 % kept" in drawn.layout.annotations[0].text
 
 
-@pytest.mark.parametrize("axis", ["log", "linear"])
-def test_accuracy_against_kept_goes_from_all_to_few(axis):
-    curves = {"magnitude": ([0.6, 0.3], [0.01, 0.02])}
-    drawn = figures.pruning.accuracy_against_kept(
-        [0.0, 0.99], curves, dense=0.6, chosen=0.99, axis=axis
+def test_against_kept_goes_from_all_to_few_on_a_log_axis():
+    curves = {"magnitude": ([0.0, 0.99], [60, 30], [1, 2]), "no band": ([0.5], [7])}
+    drawn = figures.pruning.against_kept(
+        curves, chosen=0.99, title="t", y="accuracy (%)", reference=("95 % of dense", 57)
     )
-    assert isinstance(drawn, go.Figure)
+    assert drawn.layout.xaxis.type == "log"
     left, right = drawn.layout.xaxis.range
-    assert left > right
-    assert drawn.layout.xaxis.type == axis
-    reference, chosen = drawn.layout.shapes
-    assert reference.y0 == reference.y1 == pytest.approx(57)
-    assert chosen.x0 == chosen.x1 == pytest.approx(1)
-    assert list(drawn.data[-1].y) == [60, 30]
+    assert left > 2 > 0 > right  # decades of percent
+    marked, reference = drawn.layout.shapes
+    assert marked.x0 == marked.x1 == pytest.approx(1)
+    assert reference.y0 == reference.y1 == 57
+    lines = {trace.name: trace for trace in drawn.data if trace.name}
+    np.testing.assert_allclose(lines["magnitude"].x, [100, 1])
+    assert list(lines["no band"].y) == [7]
+    assert len(drawn.data) == 3
+
+
+def test_curves_have_styles_of_their_own_and_a_mark():
+    drawn = theme.curves(
+        {"a": ([1, 2], [3, 4]), "b": ([1, 2], [5, 6])}, title="t", x="x", y="y", chosen=2
+    )
+    one, other = drawn.data
+    assert one.line.dash != other.line.dash
+    assert drawn.layout.shapes[0].x0 == 2
+
+
+def test_intervals_stand_in_rows_from_the_top():
+    drawn = theme.intervals({"first": (10, 1), "second": (20, 2)}, title="t", x="points")
+    (dots,) = drawn.data
+    assert list(dots.y) == ["first", "second"]
+    assert list(dots.error_x.array) == [1, 2]
+    bottom, top = drawn.layout.yaxis.range
+    assert bottom > 1 > 0 > top
 
 
 def test_paired_differences_show_all_seeds_and_both_margins():
-    drawn = theme.paired_differences([-3, 4, 5], 2, 1, margin=1, unit="points", title="difference")
+    drawn = theme.paired_differences(
+        [-3, 4, 5], (2, 1), margin=1, unit="points", title="difference"
+    )
     low, high = drawn.layout.xaxis.range
     assert low < -3
     assert high > 5

@@ -97,6 +97,10 @@ def test_choose_takes_the_best_mean_on_validation():
     assert choose(history([0.5, 0.6, 0.7]), "lr") == statistics.Choice(0.3, at_edge=True)
 
 
+def test_an_interval_reads_as_one():
+    assert str(statistics.Interval(61.234, 0.56)) == "61.2 ± 0.6"
+
+
 def test_an_edge_is_the_smallest_or_largest_value_in_whatever_order():
     mixed = history([0.5, 0.6, 0.7]).assign_coords(lr=[0.1, 0.3, 0.2])
     assert choose(mixed, "lr") == statistics.Choice(0.2, at_edge=False)

@@ -13,6 +13,10 @@ from plotly.subplots import make_subplots
 # Blue below zero, orange above, grey at zero: what is pruned is left white.
 DIVERGING = ((0.0, "#0072B2"), (0.5, "#BFBFBF"), (1.0, "#D55E00"))
 
+# plotly would label 2 and 5 as digits without their power of ten.
+_TICKS = [digit * 10.0**power for power in range(-2, 6) for digit in (1, 2, 5)]
+LOG_TICKS = {"tickvals": _TICKS, "ticktext": [f"{tick:g}" for tick in _TICKS]}
+
 
 def filters(
     panels: Mapping[str, ArrayLike], accuracies: Mapping[str, tuple[float, float]]
@@ -24,7 +28,7 @@ def filters(
     panels : mapping of str to array_like
         Weights (out, in) by the title of their panel; zeros are left white.
     accuracies : mapping of str to (float, float)
-        Mean test accuracy and half-width of its interval, in [0, 1], by label.
+        Mean test accuracy and half-width of its interval, in percent, by label.
     """
     widths = [*(1.0 for _ in panels), 0.6]
     drawn = make_subplots(
@@ -36,7 +40,7 @@ def filters(
     for column, weight in enumerate(panels.values(), 1):
         strips = np.where(np.equal(weight, 0), np.nan, weight)
         drawn.add_trace(go.Heatmap(z=strips, coloraxis="coloraxis"), row=1, col=column)
-    heights, half_widths = 100 * np.array([*accuracies.values()]).T
+    heights, half_widths = np.array([*accuracies.values()]).T
     bars = go.Bar(
         x=[*accuracies],
         y=heights,
@@ -172,15 +176,12 @@ def against_kept(
         label, height = reference
         drawn.add_hline(
             height, line_dash="dot", line_color=theme.GREY, annotation_text=label,
-            annotation_position="bottom left",
+            annotation_position="bottom left", annotation_font_size=11,
         )  # fmt: skip
-    ticks = [0.5, 1, 2, 5, 10, 20, 50, 100]
-    return drawn.update_xaxes(
-        type="log",
-        range=[np.log10(120), np.log10(least / 1.2)],
-        tickvals=ticks,
-        ticktext=[f"{tick:g}" for tick in ticks],
-    )
+    if drawn.layout.yaxis.type == "log":
+        drawn.update_yaxes(**LOG_TICKS)
+    ends = [np.log10(120), np.log10(least / 1.2)]
+    return drawn.update_xaxes(type="log", range=ends, **LOG_TICKS)
 
 
 def _padded(values: Sequence[float] | np.ndarray) -> list[float]:

@@ -148,11 +148,11 @@ def intervals(
         marker={"color": COLOURS[1], "symbol": "diamond", "size": 10},
     )  # fmt: skip
     drawn = figure([dots], title=title, x=x, y="", height=140 + 55 * len(rows), **layout)
-    return drawn.update_yaxes(autorange="reversed", automargin=True)
+    return drawn.update_yaxes(range=[len(rows) - 0.5, -0.8], automargin=True)
 
 
 def paired_differences(
-    differences: ArrayLike, mean: float, half_width: float, *, margin: float, unit: str, title: str
+    differences: ArrayLike, interval: tuple[float, float], *, margin: float, unit: str, title: str
 ) -> go.Figure:
     """Draw one dot a seed, their mean with its interval, and the margins of a verdict.
 
@@ -160,12 +160,12 @@ def paired_differences(
     ----------
     differences : array_like
         Shape (seeds,), in ``unit``.
-    mean, half_width : float
-        Of the interval.
+    interval : (float, float)
+        Their mean and its half-width.
     margin : float
         Within -margin and margin a difference does not matter.
     """
-    dots = np.asarray(differences, dtype=float)
+    dots, (mean, half_width) = np.asarray(differences, dtype=float), interval
     seeds = go.Scatter(
         x=dots, y=np.full(len(dots), 1), name="one seed", mode="markers",
         marker={"color": COLOURS[1], "symbol": "circle-open", "size": 10},
