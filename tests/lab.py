@@ -73,6 +73,13 @@ class Lab:
         self.page.click(".lm-MenuBar-itemLabel:text-is('Run')")
         self.page.click(".lm-Menu-itemLabel:text-is('Run All Cells')")
 
+    def replace_cell(self, number: int, source: str) -> None:
+        """Type another source into a code cell, counted from 0, and run it."""
+        self.page.locator(".jp-CodeCell").nth(number).locator(".cm-content").click()
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.insert_text(source)
+        self.page.keyboard.press("Control+Enter")
+
     def wait_for_cell(self, count: int, seconds: float = 60) -> None:
         """Wait until the cell of this execution count has ended."""
         self.page.wait_for_function(

@@ -106,8 +106,13 @@ def move_every_control(lab: Lab, to: str) -> int:
     for i in range(lists.count()):
         options = lists.nth(i).locator("option")
         lists.nth(i).select_option(index=options.count() - 1 if to == "end" else 0)
+    choices = page.locator(".jp-OutputArea .widget-radio-box")
+    for i in range(choices.count()):
+        buttons = choices.nth(i).locator("input")
+        buttons.nth(buttons.count() - 1 if to == "end" else 0).check()
     page.wait_for_timeout(500)
-    return sliders.count() + groups.count() + boxes.count() + lists.count()
+    kinds = (sliders, groups, boxes, lists, choices)
+    return sum(kind.count() for kind in kinds)
 
 
 def assert_silent(lab: Lab) -> None:
@@ -124,7 +129,7 @@ def test_a_notebook_from_run_all_to_both_ends_of_every_control(path, tmp_path, b
     with open_lab(tmp_path, browser) as lab:
         lab.open(path.name)
         lab.run_all()
-        lab.wait_for_cell(len(cells))
+        lab.wait_for_cell(len(cells), seconds=240)
         assert lab.page.locator("text=Jupyter news").count() == 0
         lab.wait_until_drawn(lab.ask_kernel(f"len({EXPLORERS})"))
         assert_browser_shows_what_python_has(lab)
@@ -239,6 +244,66 @@ def test_running_again_leaves_no_comm_and_no_dead_widget(lesson):
     assert sentences(lesson) == ["It rises by 1.", "", "It rises by 1."]
     assert_browser_shows_what_python_has(lesson)
     assert_silent(lesson)
+
+
+EXERCISES = [
+    """
+from nnopt_lab import exercises
+guess = exercises.Prediction("How much is left?", [10, 50, 90])
+choice = exercises.Prediction("Which is better?", ["this", "that"])""",
+    "guess",
+    "choice",
+    "guess.compare(42)",
+    "choice.compare('that')",
+    """
+def my_sparsity(weight):
+    return ...
+
+
+exercises.pruning.sparsity.check(my_sparsity)""",
+    "exercises.answers()",
+]
+
+
+def test_a_wrong_and_a_right_answer_are_typed_and_judged(tmp_path, browser):
+    lab_with(tmp_path, EXERCISES)
+    with open_lab(tmp_path, browser) as lab:
+        lab.open("lesson.ipynb")
+        lab.run_all()
+        lab.wait_for_cell(len(EXERCISES))
+        feedback = lab.page.locator(".jp-CodeCell").nth(5).locator(".jp-OutputArea-output").last
+        assert "Not attempted" in feedback.inner_text()
+        for answer, words in (
+            ("(weight != 0).float().mean()", "share of weights that are kept"),
+            ("weight / no_such_name", "no_such_name"),
+            ("(weight == 0).float().mean()", "Right. Sparsity is a share"),
+        ):
+            lab.replace_cell(5, EXERCISES[5].strip().replace("...", answer))
+            lab.page.wait_for_function(
+                "words => document.querySelectorAll('.jp-CodeCell')[5].innerText.includes(words)",
+                arg=words,
+            )
+        assert "Traceback" not in lab.page.inner_text(".jp-Notebook")
+        assert_silent(lab)
+
+
+def test_a_prediction_and_its_comparison_follow_the_learner_and_leave_nothing(tmp_path, browser):
+    lab_with(tmp_path, EXERCISES)
+    with open_lab(tmp_path, browser) as lab:
+        lab.open("lesson.ipynb")
+        lab.run_all()
+        lab.wait_for_cell(len(EXERCISES))
+        assert "You made no prediction. Measured: 42." in lab.page.inner_text(".jp-Notebook")
+        move_every_control(lab, "end")
+        text = lab.page.inner_text(".jp-Notebook")
+        assert "You predicted 90; measured: 42." in text
+        assert "You predicted that; measured: that. As you said." in text
+        before = lab.ask_kernel(COMMS)
+        for count in range(2, 12):
+            lab.run_all()
+            lab.wait_for_cell(count * len(EXERCISES))
+        assert lab.ask_kernel(COMMS) == before
+        assert_silent(lab)
 
 
 def test_the_dark_theme_can_be_read(lesson):

@@ -39,14 +39,15 @@ def test_is_stored_executed_from_top_to_bottom(path):
 def test_is_stored_without_widgets(path):
     assert "widgets" not in read(path).metadata
     kinds = {kind for output in outputs(path) for kind in output.get("data", {})}
-    assert kinds <= {"text/plain", "image/png"}
+    assert kinds <= {"text/plain", "text/html", "image/png"}
     assert path.stat().st_size < 1_000_000
 
 
 def test_cells_are_short_and_many_figures_move(path):
     cells = code_cells(path)
-    core = [cell for cell in cells if "optional" not in cell.metadata.get("tags", [])]
-    assert 12 <= len(core) <= 36
+    besides = {"optional", "exercise", "solution"}
+    core = [cell for cell in cells if not besides & set(cell.metadata.get("tags", []))]
+    assert 12 <= len(core) <= 40
     assert max(len(cell.source.splitlines()) for cell in cells) <= 25
     pictures = [output for output in outputs(path) if "image/png" in output.get("data", {})]
     assert sum("stops" in picture.data["text/plain"] for picture in pictures) >= 4
@@ -56,6 +57,18 @@ def test_errors_are_expected_ones(path):
     for cell in code_cells(path):
         has_error = any(output.output_type == "error" for output in cell.outputs)
         assert has_error == ("raises-exception" in cell.metadata.get("tags", []))
+
+
+def test_exercises_are_stored_not_attempted_and_each_solution_is_right_and_folded(path):
+    cells = code_cells(path)
+    tags = [cell.metadata.get("tags", []) for cell in cells]
+    solutions = [i for i, tag in enumerate(tags) if "solution" in tag]
+    assert solutions
+    for i in solutions:
+        assert "exercise" in tags[i - 1]
+        assert "Not attempted" in cells[i - 1].outputs[-1].data["text/plain"]
+        assert cells[i].outputs[-1].data["text/plain"].splitlines()[-1].startswith("Right.")
+        assert cells[i].metadata["jupyter"] == {"source_hidden": True, "outputs_hidden": True}
 
 
 def test_verdicts_are_clear(path):

@@ -63,6 +63,12 @@ def is_stored() -> bool:
     return bool(os.environ.get("NNOPT_LAB_PNG"))
 
 
+def bundle(widget: ipywidgets.Widget, text: str) -> dict[str, Any]:
+    """Return what a cell shows: a live view, or only the text if the notebook is to be stored."""
+    view = {} if is_stored() else widget._repr_mimebundle_()
+    return {**view, "text/plain": text}
+
+
 def close_widgets(widget: ipywidgets.Widget) -> None:
     """Close a widget with its children, layout and style, and their comms."""
     for child in getattr(widget, "children", ()):

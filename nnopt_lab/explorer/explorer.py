@@ -164,9 +164,8 @@ class Explorer:
         if not self.close.alive:
             raise RuntimeError("this Explorer was closed; run the cell that makes it again.")
         cells.shown(self)
-        if cells.is_stored():
-            return {"image/png": _png(self.figure, self.sentence), "text/plain": repr(self)}
-        return {**self.widget._repr_mimebundle_(), "text/plain": repr(self)}
+        picture = {"image/png": _png(self.figure, self.sentence)} if cells.is_stored() else {}
+        return picture | cells.bundle(self.widget, repr(self))
 
 
 def _draw(draw: Callable[..., go.Figure], values: dict[str, Any]) -> dict[str, Any]:

@@ -57,6 +57,4 @@ class Progress:
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         """Return the bar, and a text that stays when it is gone."""
         cells.shown(self)
-        if cells.is_stored():
-            return {"text/plain": repr(self)}
-        return {**self._bar._repr_mimebundle_(), "text/plain": repr(self)}
+        return cells.bundle(self._bar, repr(self))

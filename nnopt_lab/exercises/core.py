@@ -1,0 +1,363 @@
+"""What an exercise is: a question, a check of behaviour with reasons, hints, and a solution."""
+
+import _thread
+import html
+import inspect
+import signal
+import threading
+import traceback
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnopt_lab.explorer import Stops, cells
+
+import ipywidgets
+
+SECONDS = 5.0  # that an answer may take, unless its exercise allows more
+
+RIGHT, WRONG, NOT_ATTEMPTED, PREDICTED = "right", "wrong", "not attempted", "predicted"
+
+
+NOT_YET = ""  # where the slider of a prediction stands before it is made
+
+
+class Wrong(Exception):
+    """Raised by a check, with the reason why an answer is wrong."""
+
+
+class _NotAttempted(Exception):
+    """Raised when an answer is still the starter's ``...``."""
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What a check says: an outcome, and the reason or what the exercise shows."""
+
+    outcome: str
+    words: str
+
+    def __repr__(self) -> str:
+        """Return outcome and words."""
+        return f"{self.outcome.capitalize()}. {self.words}".strip()
+
+    def _repr_html_(self) -> str:
+        """Return the same with a mark; what the learner wrote is escaped."""
+        mark = {RIGHT: "✔", WRONG: "✘"}.get(self.outcome, "")
+        words = html.escape(self.words).replace("\n", "<br>")
+        return f"<p><b>{mark} {self.outcome.capitalize()}.</b> {words}</p>"
+
+
+_kept: dict[str, Feedback] = {}  # the last outcome of each exercise, as long as the kernel lives
+
+
+class Exercise:
+    """A question that checks its answers by what they do.
+
+    Parameters
+    ----------
+    name : str
+        In the table of answers.
+    check : callable
+        Takes the answers by the names that the notebook uses; calls them on inputs of its own;
+        raises ``Wrong`` with the reason, or returns one sentence on what the exercise shows.
+    hints : sequence of str
+        From the gentlest to the plainest.
+    solution : tuple
+        An answer for each parameter of ``check``: functions, whose source is shown, or values.
+    seconds : float
+        How long a check may take. Python code is stopped then, a call into native code only when
+        it returns.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        check: Callable[..., str],
+        *,
+        hints: Sequence[str],
+        solution: tuple[Any, ...],
+        seconds: float = SECONDS,
+    ) -> None:
+        self.name = name
+        self._check = check
+        self._hints = hints
+        self._solution = solution
+        self._seconds = seconds
+        self._n_hints = 0
+
+    def check(self, *answers: Any) -> Feedback:
+        """Say whether the answers are right, and if not, why; keep the outcome for the table.
+
+        Raises
+        ------
+        TypeError
+            If there are not as many answers as the exercise asks for.
+        """
+        feedback = self._judge(answers)
+        if feedback.outcome != NOT_ATTEMPTED or self.name not in _kept:
+            _kept[self.name] = feedback
+        return feedback
+
+    def hint(self) -> Feedback:
+        """Return one hint more at each call; the last one stays."""
+        self._n_hints = min(self._n_hints + 1, len(self._hints))
+        return Feedback(
+            f"hint {self._n_hints} of {len(self._hints)}", self._hints[self._n_hints - 1]
+        )
+
+    def solution(self) -> "Solution":
+        """Return the solution, run and checked; it does not count as an answer."""
+        return Solution(_source(self._names, self._solution), self._judge(self._solution))
+
+    @property
+    def _names(self) -> list[str]:
+        return [*inspect.signature(self._check).parameters]
+
+    def _judge(self, answers: Sequence[Any]) -> Feedback:
+        if len(answers) != len(self._names):
+            raise TypeError(
+                f"{self.name!r} takes {len(self._names)} answers ({', '.join(self._names)}); "
+                f"{len(answers)} were given."
+            )
+        limit = _TimeLimit(self._seconds)
+        try:
+            with limit:
+                return Feedback(RIGHT, self._check(*map(_attempted, answers)))
+        except KeyboardInterrupt:
+            if not limit.was_late:
+                raise
+            return Feedback(
+                WRONG, f"It was stopped after {self._seconds:g} seconds. Look for an endless loop."
+            )
+        except _NotAttempted:
+            return Feedback(NOT_ATTEMPTED, "Replace the ... and run the cell again.")
+        except Wrong as reason:
+            return Feedback(WRONG, str(reason))
+        except Exception as error:
+            return Feedback(WRONG, _in_the_learners_lines(error, answers))
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The source of a solution, and what its check says of it."""
+
+    source: str
+    feedback: Feedback
+
+    def __repr__(self) -> str:
+        """Return both."""
+        return f"{self.source}\n\n{self.feedback}"
+
+
+def _source(names: Sequence[str], solution: Sequence[Any]) -> str:
+    parts = [
+        inspect.getsource(answer).strip().replace(answer.__name__, name)
+        if callable(answer)
+        else f"{name} = {answer!r}"
+        for name, answer in zip(names, solution, strict=True)
+    ]
+    return "\n\n".join(parts)
+
+
+def _attempted(answer: Any) -> Any:
+    """Return an answer, a function so that ``...`` as its result ends the check."""
+    if answer is ...:
+        raise _NotAttempted
+    if not callable(answer):
+        return answer
+
+    def attempted(*inputs: Any, **named: Any) -> Any:
+        result = answer(*inputs, **named)
+        if result is ... or (isinstance(result, tuple) and any(part is ... for part in result)):
+            raise _NotAttempted
+        return result
+
+    return attempted
+
+
+def _in_the_learners_lines(error: Exception, answers: Sequence[Any]) -> str:
+    """Say what was raised, and at which line of the learner's."""
+    files = {answer.__code__.co_filename for answer in answers if inspect.isfunction(answer)}
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename in files]
+    said = f"{type(error).__name__}: {error}"
+    if not frames:
+        return f"It cannot be used: {said}"
+    return f"Line {frames[-1].lineno} raises an error: {frames[-1].line}\n{said}"
+
+
+class _TimeLimit:
+    """Ends a block after some seconds, as Ctrl-C does; ``was_late`` tells it from a real Ctrl-C.
+
+    Only the main thread can be interrupted; on others there is no limit.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.was_late = False
+        self._is_over = False
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(seconds, self._interrupt)
+        self._timer.daemon = True
+
+    def _interrupt(self) -> None:
+        with self._lock:
+            if self._is_over:
+                return
+            self.was_late = True
+            if hasattr(signal, "pthread_kill"):
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            else:  # Windows
+                _thread.interrupt_main()
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        with self._lock:
+            self._is_over = True
+
+
+class Prediction:
+    """A question to answer before the run; the answer then stands beside what was measured.
+
+    Nothing waits for it: a notebook runs through without.
+
+    Parameters
+    ----------
+    question : str
+        What will be found.
+    options : iterable or Stops
+        All words (radio buttons), or all numbers (a slider).
+    """
+
+    def __init__(self, question: str, options: Iterable[Any] | Stops) -> None:
+        self.question = question
+        self._stops = options if isinstance(options, Stops) else Stops(options)
+        values = list(self._stops.values)
+        choices = [(self._stops.words(value), value) for value in values]
+        style = {"description_width": "initial"}
+        wide = ipywidgets.Layout(width="min(36rem, 98%)")
+        if isinstance(values[0], str):
+            self.control: Any = ipywidgets.RadioButtons(options=choices, value=None, layout=wide)
+        else:
+            self.control = ipywidgets.SelectionSlider(
+                options=[("not yet", NOT_YET), *choices], value=NOT_YET, style=style, layout=wide,
+                description="your prediction",
+            )  # fmt: skip
+        asked = ipywidgets.HTML(f"<b>{html.escape(question)}</b>")
+        self.widget = ipywidgets.VBox([asked, self.control])
+        self.close = weakref.finalize(self, cells.close_widgets, self.widget)
+        self.close.atexit = False  # the kernel takes all with it
+
+    @property
+    def value(self) -> Any:
+        """The option chosen, or None."""
+        chosen = self.control.value
+        return None if chosen == NOT_YET else chosen
+
+    def compare(self, measured: Any, words: str = "") -> "Comparison":
+        """Show the prediction beside what was measured; it follows when the prediction changes.
+
+        Parameters
+        ----------
+        measured : str or float
+            The option that came true, or the number measured.
+        words : str
+            How to read the measured value; by default the value with its unit.
+        """
+        return Comparison(self, measured, words or self._stops.words(measured))
+
+    def __repr__(self) -> str:
+        """Return question and options."""
+        return f"{self.question}\n  {self._stops.describe('your prediction')}"
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        cells.shown(self)
+        return cells.bundle(self.widget, repr(self))
+
+
+class Comparison:
+    """A prediction beside what was measured."""
+
+    def __init__(self, prediction: Prediction, measured: Any, words: str) -> None:
+        self.prediction, self.measured, self.words = prediction, measured, words
+        self.widget = ipywidgets.HTML(html.escape(self.sentence))
+        prediction.control.observe(self._follow, "value")
+        self.close = weakref.finalize(self, cells.close_widgets, self.widget)
+        self.close.atexit = False  # the kernel takes all with it
+        self._keep()
+
+    @property
+    def sentence(self) -> str:
+        """What was predicted, and what was measured."""
+        value = self.prediction.value
+        if value is None:
+            return f"You made no prediction. Measured: {self.words}."
+        said = f"You predicted {self.prediction._stops.words(value)}; measured: {self.words}."
+        if isinstance(value, str):
+            return f"{said} {'As you said.' if value == self.measured else 'Not as you said.'}"
+        return said
+
+    def _follow(self, _change: object) -> None:
+        self.widget.value = html.escape(self.sentence)
+        self._keep()
+
+    def _keep(self) -> None:
+        is_made = self.prediction.value is not None
+        words = self.sentence if is_made else "No prediction was made."
+        _kept[self.prediction.question] = Feedback(PREDICTED if is_made else NOT_ATTEMPTED, words)
+
+    def __repr__(self) -> str:
+        """Return what is the same on any computer."""
+        return f"Your prediction, beside your run: {self.prediction.question}"
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        cells.shown(self)
+        return cells.bundle(self.widget, repr(self))
+
+
+class Answers:
+    """What was answered and predicted since the kernel started, in the order of first answers."""
+
+    def __init__(self) -> None:
+        self.rows = [(name, kept.outcome, kept.words) for name, kept in _kept.items()]
+
+    def markdown(self) -> str:
+        """Return a table in Markdown."""
+        lines = ["| question | outcome | what was said |", "| --- | --- | --- |"]
+        for row in self.rows:
+            cells_of_row = (part.replace("|", "\\|").replace("\n", " ") for part in row)
+            lines.append(f"| {' | '.join(cells_of_row)} |")
+        return "\n".join(lines)
+
+    def save(self, path: str) -> None:
+        """Write the table to a Markdown file, to hand in; it replaces an older one.
+
+        Raises
+        ------
+        ValueError
+            If the name does not end in ``.md``.
+        """
+        if not path.endswith(".md"):
+            raise ValueError(f"the file is {path!r}; give a name that ends in .md.")
+        Path(path).write_text(self.markdown() + "\n", encoding="utf-8")
+
+    def __repr__(self) -> str:
+        """Return the outcomes, a line each."""
+        return "\n".join(f"{outcome}: {name}" for name, outcome, _ in self.rows)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            f"<tr>{''.join(f'<td>{html.escape(part)}</td>' for part in row)}</tr>"
+            for row in self.rows
+        ]
+        return f"<table>{''.join(rows)}</table>"
+
+
+def answers() -> Answers:
+    """Return the table of what was answered in this notebook."""
+    return Answers()

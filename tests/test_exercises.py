@@ -1,0 +1,283 @@
+"""The engine, and every check with the right answer and typical wrong ones."""
+
+import json
+import signal
+import time
+
+from nnopt_lab import exercises, pruning
+from nnopt_lab.exercises import __main__ as edition
+from nnopt_lab.exercises import core
+from nnopt_lab.exercises.core import Exercise, Prediction, Wrong
+from nnopt_lab.explorer import Stops
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import prune
+
+ALL = {n: e for n, e in vars(exercises.pruning).items() if isinstance(e, Exercise)}
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch):
+    monkeypatch.setattr(core, "_kept", {})
+
+
+def double(x):
+    if x == 3:
+        raise ValueError("<b>three</b>")
+    return 2 * x
+
+
+def exercise(seconds: float = 5) -> Exercise:
+    def check(my_double, factor):
+        for x in (1, 2, 0):
+            if my_double(x) != factor * x:
+                raise Wrong(f"{x} gives {my_double(x)}")
+        return "Doubling."
+
+    return Exercise("double", check, hints=["a", "b"], solution=(double, 2), seconds=seconds)
+
+
+def test_three_outcomes_and_their_reasons():
+    task = exercise()
+    assert task.check(..., 2).outcome == "not attempted"
+    assert task.check(lambda x: ..., 2).outcome == "not attempted"
+    assert task.check(lambda x: (1, ...), 2).outcome == "not attempted"
+    assert task.check(lambda x: x, 2) == core.Feedback("wrong", "1 gives 1")
+    assert task.check(double, 2) == core.Feedback("right", "Doubling.")
+    with pytest.raises(TypeError, match=r"takes 2 answers \(my_double, factor\); 1 were given"):
+        task.check(double)
+
+
+def test_an_error_of_the_learners_is_told_with_its_line():
+    def check(my_double):
+        return str(my_double(3))
+
+    task = Exercise("error", check, hints=["a"], solution=(double,))
+    feedback = task.check(double)
+    assert feedback.outcome == "wrong"
+    assert 'raise ValueError("<b>three</b>")' in feedback.words
+    assert "ValueError: <b>three</b>" in feedback.words
+    assert "&lt;b&gt;three&lt;/b&gt;" in feedback._repr_html_()
+    assert "<b>three" not in feedback._repr_html_()
+    assert "cannot be used" in task.check(5).words
+
+
+def test_what_hangs_is_stopped():
+    def hang(_x):
+        while True:
+            pass
+
+    start = time.monotonic()
+    feedback = exercise(0.3).check(hang, 2)
+    assert time.monotonic() - start < 3
+    assert feedback.outcome == "wrong"
+    assert "stopped after 0.3 seconds" in feedback.words
+    time.sleep(0.5)  # no interrupt comes after the end
+    assert exercise(0.3).check(double, 2).outcome == "right"
+
+
+def test_a_real_interrupt_is_passed_on():
+    def interrupted(_x):
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        exercise().check(interrupted, 2)
+
+
+def test_hints_come_one_by_one():
+    task = exercise()
+    assert [repr(task.hint()) for _ in range(3)] == [
+        "Hint 1 of 2. a",
+        *["Hint 2 of 2. b"] * 2,
+    ]
+
+
+def test_answers_are_kept_but_neither_solutions_nor_a_starter_after_an_answer(tmp_path):
+    task = exercise()
+    task.solution()
+    assert exercises.answers().rows == []
+    task.check(..., 2)
+    assert exercises.answers().rows[0][1] == "not attempted"
+    task.check(lambda x: x, 2)
+    task.check(..., 2)
+    assert exercises.answers().rows == [("double", "wrong", "1 gives 1")]
+    table = exercises.answers()
+    assert repr(table) == "wrong: double"
+    table.save(str(tmp_path / "mine.md"))
+    assert "| double | wrong | 1 gives 1 |" in (tmp_path / "mine.md").read_text()
+    with pytest.raises(ValueError, match=r"ends in \.md"):
+        table.save("mine.txt")
+
+
+def test_a_prediction_stands_beside_what_was_measured():
+    guess = Prediction("How much <is> left?", Stops(range(0, 101, 10), unit="%"))
+    result = guess.compare(62.5)
+    assert result.sentence == "You made no prediction. Measured: 62.5 %."
+    guess.control.value = 90
+    assert result.sentence == "You predicted 90 %; measured: 62.5 %."
+    assert "90 %" in result.widget.value
+    assert exercises.answers().rows[0][1] == "predicted"
+    choice = Prediction("Which?", ["a < b", "b"])
+    result = choice.compare("b")
+    choice.control.value = "a < b"
+    assert "Not as you said" in result.sentence
+    assert "a &lt; b" in result.widget.value
+    choice.control.value = "b"
+    assert "As you said" in result.sentence
+
+
+def test_what_a_prediction_shows_is_the_same_on_any_computer(monkeypatch):
+    guess = Prediction("Which?", ["a", "b"])
+    assert guess._repr_mimebundle_()["text/plain"] == "Which?\n  your prediction: a | b"
+    one, other = (guess.compare(value)._repr_mimebundle_() for value in ("a", "b"))
+    assert one["text/plain"] == other["text/plain"]
+    monkeypatch.setenv("NNOPT_LAB_PNG", "1")
+    assert guess._repr_mimebundle_().keys() == {"text/plain"}
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "wide"])
+def test_every_solution_passes_its_own_check_and_has_hints(name):
+    solution = ALL[name].solution()
+    assert solution.feedback.outcome == "right", solution.feedback
+    assert "..." not in solution.source
+    assert ALL[name].hint().words
+
+
+def half_open(weight, share):
+    threshold = (
+        weight.abs().flatten().sort().values[min(round(share * weight.numel()), weight.numel() - 1)]
+    )
+    return weight.abs() >= threshold
+
+
+def lowest(weight, share):
+    mask = torch.ones(weight.numel())
+    mask[weight.flatten().argsort()[: round(share * weight.numel())]] = 0
+    return mask.view_as(weight)
+
+
+def by_chance(mask, generator):
+    return torch.rand(mask.shape, generator=generator) < mask.float().mean()
+
+
+def only_columns(mask, generator):
+    return mask[:, torch.randperm(mask.shape[1], generator=generator)]
+
+
+def forget_constant(w1, b1, w2, b2, kept):
+    return w1[kept], b1[kept], w2[:, kept], b2
+
+
+def forget_activation(w1, b1, w2, b2, kept):
+    return w1[kept], b1[kept], w2[:, kept], b2 + w2[:, ~kept] @ b1[~kept]
+
+
+def three_halves(layer, amount):
+    for _ in range(3):
+        prune.l1_unstructured(layer, "weight", amount=amount)
+
+
+def three_thirds(layer, amount):
+    for _ in range(3):
+        prune.l1_unstructured(layer, "weight", amount=amount / 3)
+
+
+def no_mask(network, masks, x, y):
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05)
+    nn.functional.cross_entropy(network(x), y).backward()
+    optimizer.step()
+
+
+def mask_only(network, masks, x, y):
+    pruning.apply(network, masks)
+
+
+def apply_no_remove(network):
+    return {
+        name.removesuffix("_orig"): v
+        for name, v in network.state_dict().items()
+        if "mask" not in name
+    }
+
+
+WRONG = [
+    ("sparsity", (lambda w: (w != 0).float().mean(),), "share of weights that are kept"),
+    ("sparsity", (lambda w: (w == 0).sum(),), "Give a share, not a number"),
+    ("sparsity", (lambda w: (w.abs() < 1e-6).float().mean(),), "1e-30"),
+    ("mask", (half_open,), "Look at ties"),
+    ("mask", (lowest,), "small means near 0"),
+    ("mask", (lambda w, s: w.mul_(0),), "changes the weights"),
+    ("mask", (lambda w, s: [1],), "a list; return a tensor"),
+    ("step", (lambda w, g, m, lr: w - lr * g,), "no longer zero"),
+    ("step", (lambda w, g, m, lr: w * m,), "No weight has moved"),
+    ("step", (lambda w, g, m, lr: (w + lr * g) * m,), "minus the rate times"),
+    ("control", (by_chance,), "shuffle the mask itself"),
+    ("control", (lambda m, g: m,), "same control"),
+    ("control", (only_columns,), "Rows that the mask leaves empty"),
+    ("shrink", (forget_constant,), "where has that gone"),
+    ("shrink", (forget_activation,), "passes the activation"),
+    ("shrink", (lambda w1, b1, w2, b2, k: (w1[k], b1[k], w2[k], b2),), "w2 has shape"),
+    ("amounts", ("a", three_thirds), "signs do not matter"),
+    ("amounts", ("b", three_halves), "has 3500 zeros of 4000"),
+    ("amounts", ("b", three_thirds), "zeros of 4000; 2000 were asked"),
+    ("amounts", ("x", three_thirds), "one of the letters"),
+    ("unmasked", ("a", no_mask), "ten times smaller"),
+    ("unmasked", ("c", no_mask), "it was 80 %"),
+    ("unmasked", ("c", mask_only), "must still be trained"),
+    ("file", ("b", apply_no_remove), "does not compress"),
+    ("file", ("a", lambda network: network.state_dict()), "still holds 0.weight_orig"),
+    ("file", ("a", apply_no_remove), "are they pruned"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "given", "reason"), WRONG)
+def test_typical_wrong_answers_get_their_own_reason(name, given, reason):
+    feedback = ALL[name].check(*given)
+    assert feedback.outcome == "wrong", feedback
+    assert reason in feedback.words
+
+
+def test_at_least_six_exercises_and_three_cases_each_with_two_wrong_answers():
+    cases = [exercise for exercise in ALL.values() if exercise.name.startswith("clinic")]
+    assert len(cases) >= 3
+    assert len(ALL) - len(cases) >= 6
+    for name in ALL.keys() - {"wide"}:
+        assert len([1 for wrong, *_ in WRONG if wrong == name]) >= 2
+
+
+def test_the_experiment_tells_good_schedules_from_one_cut():
+    def at_once(epoch, model):
+        if epoch == 0:
+            at_once.masks = pruning.keep_largest(pruning.magnitude(model), 0.95)
+        return at_once.masks
+
+    one_shot = ALL["wide"].check(at_once)
+    assert one_shot.outcome == "wrong"
+    assert "Must all be cut at once" in one_shot.words
+    assert ALL["wide"].solution().feedback.outcome == "right"
+    too_little = ALL["wide"].check(lambda _, m: pruning.keep_largest(pruning.magnitude(m), 0.9))
+    assert "90.0 % of the weights are zero" in too_little.words
+
+
+def test_the_student_edition_has_no_solutions(tmp_path):
+    code = {"cell_type": "code", "execution_count": 1, "outputs": [], "source": "1", "metadata": {}}
+    result = {"output_type": "execute_result", "execution_count": 3, "data": {}, "metadata": {}}
+    notebook = {
+        "cells": [
+            code,
+            code | {"execution_count": 2, "metadata": {"tags": ["solution"]}},
+            code | {"execution_count": 3, "outputs": [result]},
+        ],
+        "nbformat": 4,
+    }
+    (tmp_path / "a.ipynb").write_text(json.dumps(notebook))
+    edition.main([str(tmp_path / "a.ipynb"), str(tmp_path / "class" / "b.ipynb")])
+    student = json.loads((tmp_path / "class" / "b.ipynb").read_text())
+    assert [cell["execution_count"] for cell in student["cells"]] == [1, 2]
+    assert student["cells"][1]["outputs"][0]["execution_count"] == 2
+    with pytest.raises(SystemExit, match="Give two files"):
+        edition.main(["a.ipynb"])
+    with pytest.raises(SystemExit, match="no file"):
+        edition.main([str(tmp_path / "missing.ipynb"), "b.ipynb"])
