@@ -46,7 +46,7 @@ def filters(
         y=heights,
         error_y={"array": half_widths},
         marker_color=theme.COLOURS[1],
-        text=[f"{height:.0f}" for height in heights],
+        text=[f"{height:.1f}" for height in heights],
         insidetextanchor="middle",
         textangle=0,
     )
