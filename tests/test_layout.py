@@ -63,12 +63,14 @@ def test_no_global_seed(path):
     assert "np.random.seed(" not in text
 
 
-def test_every_module_has_its_test_and_its_figures():
+def test_every_module_has_its_test_and_every_technique_its_figures_and_exercises():
     for path in PACKAGE.glob("*.py"):
         if path.stem != "__init__":
             assert (ROOT / "tests" / f"test_{path.stem}.py").exists()
     for stem in TECHNIQUES:
-        assert (PACKAGE / f"{stem}.py").exists() == (PACKAGE / "figures" / f"{stem}.py").exists()
+        is_there = (PACKAGE / f"{stem}.py").exists()
+        for folder in ("figures", "exercises"):
+            assert (PACKAGE / folder / f"{stem}.py").exists() == is_there
 
 
 def environment_after_import(**environment: str) -> list[str]:

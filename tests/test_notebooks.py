@@ -68,7 +68,8 @@ def test_exercises_are_stored_not_attempted_and_each_solution_is_right_and_folde
         assert "exercise" in tags[i - 1]
         assert "Not attempted" in cells[i - 1].outputs[-1].data["text/plain"]
         assert cells[i].outputs[-1].data["text/plain"].splitlines()[-1].startswith("Right.")
-        assert cells[i].metadata["jupyter"] == {"source_hidden": True, "outputs_hidden": True}
+        assert cells[i].metadata["jupyter"] == {"source_hidden": True}
+        assert cells[i].outputs[-1].data["text/html"].startswith("<details>")
 
 
 def test_verdicts_are_clear(path):

@@ -151,6 +151,13 @@ class Solution:
         """Return both."""
         return f"{self.source}\n\n{self.feedback}"
 
+    def _repr_html_(self) -> str:
+        """Return both, folded."""
+        source = f"<pre>{html.escape(self.source)}</pre>"
+        return (
+            f"<details><summary>Solution</summary>{source}{self.feedback._repr_html_()}</details>"
+        )
+
 
 def _source(names: Sequence[str], solution: Sequence[Any]) -> str:
     parts = [

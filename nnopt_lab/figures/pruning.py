@@ -33,7 +33,7 @@ def filters(
     widths = [*(1.0 for _ in panels), 0.6]
     drawn = make_subplots(
         cols=len(widths),
-        subplot_titles=[*panels, "all networks"],
+        subplot_titles=[*panels, "test accuracy (%)"],
         column_widths=widths,
         horizontal_spacing=0.1,
     )
@@ -51,13 +51,18 @@ def filters(
         textangle=0,
     )
     drawn.add_trace(bars, row=1, col=len(widths))
-    _finish(drawn, "First layer, a row a neuron: pruned is white", height=440)
+    _finish(drawn, "First layer, a row a neuron: pruned is white", height=480)
+    drawn.update_layout(margin_b=120)
     drawn.update_xaxes(title_text="input", showgrid=False)
     drawn.update_yaxes(title_text="neuron", col=1, showgrid=False)
     drawn.update_xaxes(title_text="", col=len(widths))
-    drawn.update_yaxes(title_text="test accuracy (%)", range=[0, 75], col=len(widths))
+    drawn.update_yaxes(range=[0, 75], col=len(widths))
+    drawn.update_xaxes(tickangle=-45, col=len(widths))
     scale = {"colorscale": DIVERGING, "cmin": -1, "cmax": 1, "cmid": 0}
-    colour_bar = {"title": {"text": "weight"}, "thickness": 12, "len": 0.8, "x": 1.01}
+    colour_bar = {
+        "title": {"text": "weight", "side": "right"}, "orientation": "h", "thickness": 12,
+        "len": 0.5, "x": 0, "xanchor": "left", "y": -0.42, "tickvals": [-1, 0, 1],
+    }  # fmt: skip
     return drawn.update_layout(coloraxis={**scale, "colorbar": colour_bar}, showlegend=False)
 
 
@@ -110,7 +115,7 @@ def histogram(
     edges = np.linspace(-1, 1, 61)
     centres = (edges[:-1] + edges[1:]) / 2
     is_cut = np.abs(values) < threshold
-    drawn = make_subplots(cols=2, subplot_titles=("weights of one network", "accuracy, 8 networks"))
+    drawn = make_subplots(cols=2, subplot_titles=("weights of one network", "test accuracy (%)"))
     for name, chosen, colour in (("pruned", is_cut, 2), ("kept", ~is_cut, 1)):
         bars = go.Bar(
             x=centres,
@@ -133,12 +138,12 @@ def histogram(
     here = int(np.argmin(np.abs(np.asarray(curve["threshold"]) - threshold)))
     drawn.add_vline(x[here], line_dash="dash", line_color=theme.COLOURS[2], row=1, col=2)
     _finish(drawn, "A threshold cuts small weights; no retraining yet", height=420)
-    drawn.update_layout(barmode="stack", legend={"x": 0.01, "y": 0.98})
+    drawn.update_layout(barmode="stack", legend={"x": 0.01, "y": 0.98, "font_size": 12})
     drawn.update_xaxes(title_text="weight, ends: beyond ±1", col=1)
     drawn.update_yaxes(title_text="number of weights", col=1)
     label = "weights kept (%)" if view == "kept" else "threshold ε"
     drawn.update_xaxes(title_text=label, range=_padded(x), col=2)
-    return drawn.update_yaxes(title_text="test accuracy (%)", range=[0, 75], col=2)
+    return drawn.update_yaxes(range=[0, 75], col=2)
 
 
 def against_kept(
@@ -167,11 +172,9 @@ def against_kept(
     """
     lines = {name: (100 * (1 - np.asarray(s)), *values) for name, (s, *values) in curves.items()}
     least = min(float(np.min(kept)) for kept, *_ in lines.values())
-    corner = {"x": 1, "xanchor": "right", "y": 1, "yanchor": "top"}
     drawn = theme.curves(
-        lines, title=title, x="weights kept (%), log axis", y=y, chosen=100 * (1 - chosen),
-        **{"height": 460, "legend": corner, **layout},
-    )  # fmt: skip
+        lines, title=title, x="weights kept (%), log axis", y=y, chosen=100 * (1 - chosen), **layout
+    )
     if reference is not None:
         label, height = reference
         drawn.add_hline(

@@ -22,6 +22,14 @@ _AXIS = {
     "zeroline": False,
 }
 
+# Room for three rows above the axes, so that a narrow page hides no curve.
+LEGEND_ABOVE = {
+    "legend": {"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom", "font": {"size": 13}},
+    "margin_t": 115,
+    "height": 460,
+    "title_y": 0.97,
+}
+
 TEMPLATE = go.layout.Template(
     layout={
         "colorway": COLOURS,
@@ -125,7 +133,7 @@ def curves(
     traces = []
     for style, (name, (xs, ys, *half_width)) in enumerate(lines.items()):
         traces += line(xs, ys, name, style, *half_width)
-    drawn = figure(traces, title=title, x=x, y=y, **layout)
+    drawn = figure(traces, title=title, x=x, y=y, **{**LEGEND_ABOVE, **layout})
     if chosen is not None:
         drawn.add_vline(chosen, line_dash="dash", line_color=GREY)
     return drawn
