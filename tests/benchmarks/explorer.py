@@ -19,9 +19,12 @@ sys.path.insert(0, str(TESTS))
 
 from lab import Lab, find_chromium, open_browser, open_lab  # noqa: E402
 
+SLIDERS = """[...document.querySelectorAll('.jp-OutputArea .noUi-handle')]
+  .filter(h => h.closest('.jp-OutputArea-output').querySelector('.js-plotly-plot'))"""
+
 # Presses ArrowRight and ArrowLeft in turn on the n-th slider; notes when its figure is redrawn.
 PRESS = """async ([n, presses]) => {
-  const handle = document.querySelectorAll('.jp-OutputArea .noUi-handle')[n];
+  const handle = SLIDERS[n];
   const output = handle.closest('.jp-OutputArea-output');
   const figure = output.querySelector('.js-plotly-plot');
   const times = [];
@@ -39,7 +42,7 @@ PRESS = """async ([n, presses]) => {
     await new Promise(rest => setTimeout(rest, 100));
   }
   return times;
-}"""
+}""".replace("SLIDERS", SLIDERS)
 
 LINES = """
 import numpy as np
@@ -124,12 +127,12 @@ def main() -> None:
                 lab.wait_until_drawn(1)
                 print(f"  first figure after {time.monotonic() - start:.1f} s")
                 cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
-                lab.wait_for_cell(len(cells))
+                lab.wait_for_cell(len(cells), seconds=240)
                 print(f"  Run All took {time.monotonic() - start:.1f} s")
                 gigabytes = lab.ask_kernel("__import__('resource').getrusage(0).ru_maxrss") / 1e6
                 print(f"  {lab.n_bytes / 1e6:.2f} MB to the browser, {gigabytes:.2f} GB resident")
                 lab.page.wait_for_timeout(2000)
-                for i in range(lab.page.locator(".jp-OutputArea .noUi-handle").count()):
+                for i in range(lab.page.evaluate(f"{SLIDERS}.length")):
                     report(f"slider {i + 1}", lab, i)
     shutil.rmtree(folder)
 
