@@ -87,6 +87,7 @@ class Lab:
             ".some(p => p.textContent === `[${n}]:`)",
             arg=count,
             timeout=seconds * 1000,
+            polling=250,  # not at every frame: that would slow down what is waited for
         )
 
     def wait_until_drawn(self, n_figures: int) -> None:

@@ -9,7 +9,7 @@ from nnopt_lab.explorer import cells
 import ipywidgets
 from IPython.display import display
 
-SECONDS_BETWEEN_UPDATES = 0.1
+SECONDS_BETWEEN_UPDATES = 0.25
 
 
 class Progress:
@@ -56,5 +56,4 @@ class Progress:
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         """Return the bar, and a text that stays when it is gone."""
-        cells.shown(self)
-        return cells.bundle(self._bar, repr(self))
+        return cells.bundle(self, self._bar)
