@@ -1,7 +1,7 @@
 """One look for all figures: colours that everybody can tell apart, never colour alone."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
@@ -22,8 +22,13 @@ _AXIS = {
     "zeroline": False,
 }
 
+# plotly would label 2 and 5 as digits without their power of ten.
+_TICKS = [digit * 10.0**power for power in range(-4, 6) for digit in (1, 2, 5)]
+LOG_TICKS = {"type": "log", "tickvals": _TICKS, "ticktext": [f"{tick:g}" for tick in _TICKS]}
+DECADES = {"type": "log", "dtick": 1, "exponentformat": "power"}  # for an axis over several
+
 # Room for three rows above the axes, so that a narrow page hides no curve.
-LEGEND_ABOVE = {
+LEGEND_ABOVE: dict[str, Any] = {
     "legend": {"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom", "font": {"size": 13}},
     "margin_t": 115,
     "height": 460,
@@ -37,7 +42,7 @@ TEMPLATE = go.layout.Template(
         "plot_bgcolor": "white",
         "font": {"family": "Helvetica, Arial, sans-serif", "size": 14, "color": "#222222"},
         "title": {"x": 0.01, "xanchor": "left", "font": {"size": 16}},
-        "margin": {"l": 70, "r": 30, "t": 60, "b": 60},
+        "margin": {"l": 80, "r": 30, "t": 60, "b": 60},
         "height": 420,
         "hovermode": "closest",
         "xaxis": {**_AXIS, "title": {"standoff": 10}},
@@ -47,34 +52,94 @@ TEMPLATE = go.layout.Template(
 )
 
 
-def figure(
-    traces: Sequence[Any],
-    *,
-    title: str,
-    x: str,
-    y: str,
-    **layout: Any,
-) -> go.Figure:
+Trace = dict[str, Any]  # plotly's own words for a trace or a shape
+
+
+def figure(traces: Sequence[Any], *, title: str, x: str, y: str, **layout: Any) -> go.Figure:
     """Return a figure in the common look.
+
+    All is handed to plotly in one go, since it takes some milliseconds for each later change.
 
     Parameters
     ----------
-    traces : sequence of plotly traces
+    traces : sequence of plotly traces, or dicts
         What is drawn.
     title : str
         The same at every stop: numbers that vary belong into the sentence below.
     x, y : str
         Axis titles, with units.
     **layout
-        Passed on to ``Figure.update_layout``.
+        As for ``Figure.update_layout``.
     """
-    drawn = go.Figure(list(traces), layout={"template": TEMPLATE, "title": {"text": title}})
-    return drawn.update_layout(xaxis_title_text=x, yaxis_title_text=y, **layout)
+    words = {"title_text": title, "xaxis_title_text": x, "yaxis_title_text": y}
+    return go.Figure(list(traces), {"template": TEMPLATE, **layout, **words})
+
+
+class Panel(NamedTuple):
+    """One of several pairs of axes in a row: what is drawn there, and how the axes look."""
+
+    traces: Sequence[Trace]
+    x: Mapping[str, Any]
+    y: Mapping[str, Any]
+    width: float = 1.0
+    shapes: Sequence[Trace] = ()
+
+
+def side_by_side(
+    panels: Mapping[str, Panel], *, title: str, gap: float = 0.1, **layout: Any
+) -> go.Figure:
+    """Return a figure of panels in a row in the common look.
+
+    Parameters
+    ----------
+    panels : mapping of str to Panel
+        By the title of each; only the ratios of their widths count.
+    gap : float
+        Between two panels, as a share of the whole.
+    **layout
+        As for ``Figure.update_layout``.
+    """
+    widths = np.array([panel.width for panel in panels.values()])
+    widths = widths / widths.sum() * (1 - gap * (len(widths) - 1))
+    starts = np.concatenate([[0.0], np.cumsum(widths + gap)[:-1]])
+    ends = np.minimum(starts + widths, 1.0)
+    traces: list[Trace] = []
+    axes: dict[str, Any] = {"annotations": [], "shapes": []}
+    for i, (name, panel) in enumerate(panels.items()):
+        n, domain = "" if i == 0 else str(i + 1), (starts[i], ends[i])
+        traces += [{**trace, "xaxis": f"x{n}", "yaxis": f"y{n}"} for trace in panel.traces]
+        axes["shapes"] += [{**s, "xref": f"x{n}", "yref": f"y{n} domain"} for s in panel.shapes]
+        axes[f"xaxis{n}"] = {**panel.x, "domain": domain, "anchor": f"y{n}"}
+        axes[f"yaxis{n}"] = {**panel.y, "anchor": f"x{n}"}
+        axes["annotations"].append(
+            {
+                "text": name, "x": sum(domain) / 2, "y": 1, "xref": "paper", "yref": "paper",
+                "xanchor": "center", "yanchor": "bottom", "showarrow": False, "font": {"size": 13},
+            }
+        )  # fmt: skip
+    common = {"template": TEMPLATE, "title_text": title, "margin_t": 90}
+    return go.Figure(traces, {**common, **axes, **layout})
+
+
+def vertical(x: float, colour: str = GREY) -> Trace:
+    """Return a dashed line from the bottom to the top at ``x``."""
+    return {
+        "type": "line", "x0": x, "x1": x, "xref": "x", "y0": 0, "y1": 1, "yref": "y domain",
+        "line": {"color": colour, "dash": "dash"},
+    }  # fmt: skip
+
+
+def level(y: float, dash: str = "solid") -> Trace:
+    """Return a grey line from the left to the right at height ``y``."""
+    return {
+        "type": "line", "x0": 0, "x1": 1, "xref": "x domain", "y0": y, "y1": y, "yref": "y",
+        "line": {"color": GREY, "dash": dash},
+    }  # fmt: skip
 
 
 def line(
     x: ArrayLike, y: ArrayLike, name: str, style: int, half_width: ArrayLike | None = None
-) -> list[go.Scatter]:
+) -> list[Trace]:
     """Return a line with markers, and its band if it has one.
 
     Parameters
@@ -89,23 +154,25 @@ def line(
         Of the interval at each point.
     """
     colour = COLOURS[style]
-    traces = []
+    traces: list[Trace] = []
     if half_width is not None:
         low, high = np.subtract(y, half_width), np.add(y, half_width)
         traces.append(
-            go.Scatter(
-                x=np.concatenate([x, np.flip(x)]), y=np.concatenate([high, np.flip(low)]),
-                fill="toself", fillcolor=colour, opacity=0.2, line_width=0, mode="lines",
-                hoverinfo="skip", showlegend=False, legendgroup=name,
-            )
+            {
+                "type": "scatter", "mode": "lines", "legendgroup": name, "showlegend": False,
+                "x": np.concatenate([x, np.flip(x)]), "y": np.concatenate([high, np.flip(low)]),
+                "fill": "toself", "fillcolor": colour, "opacity": 0.2, "line": {"width": 0},
+                "hoverinfo": "skip",
+            }
         )  # fmt: skip
     traces.append(
-        go.Scatter(
-            x=np.asarray(x), y=np.asarray(y), name=name, mode="lines+markers", legendgroup=name,
-            line={"color": colour, "dash": DASHES[style]},
+        {
+            "type": "scatter", "mode": "lines+markers", "name": name, "legendgroup": name,
+            "x": np.asarray(x), "y": np.asarray(y),
+            "line": {"color": colour, "dash": DASHES[style]},
             # few markers tell lines apart as well as many, and are drawn in half the time
-            marker={"color": colour, "symbol": SYMBOLS[style], "size": 7, "maxdisplayed": 15},
-        )
+            "marker": {"color": colour, "symbol": SYMBOLS[style], "size": 7, "maxdisplayed": 15},
+        }
     )  # fmt: skip
     return traces
 
@@ -117,6 +184,7 @@ def curves(
     x: str,
     y: str,
     chosen: float | None = None,
+    shapes: Sequence[Trace] = (),
     **layout: Any,
 ) -> go.Figure:
     """Draw some curves with their bands, and mark a place on the x axis.
@@ -127,16 +195,16 @@ def curves(
         (x, y) or (x, y, half-width of the interval at each point) by name, shape (points,) each.
     chosen : float, optional
         Where the mark stands.
+    shapes : sequence of dicts
+        What else is marked, as plotly's ``layout.shapes``.
     **layout
-        Passed on to ``Figure.update_layout``.
+        As for ``Figure.update_layout``.
     """
-    traces = []
+    traces: list[Trace] = []
     for style, (name, (xs, ys, *half_width)) in enumerate(lines.items()):
         traces += line(xs, ys, name, style, *half_width)
-    drawn = figure(traces, title=title, x=x, y=y, **{**LEGEND_ABOVE, **layout})
-    if chosen is not None:
-        drawn.add_vline(chosen, line_dash="dash", line_color=GREY)
-    return drawn
+    marks = [*([] if chosen is None else [vertical(chosen)]), *shapes]
+    return figure(traces, title=title, x=x, y=y, **{**LEGEND_ABOVE, "shapes": marks, **layout})
 
 
 def intervals(
