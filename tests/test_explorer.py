@@ -1,7 +1,8 @@
 import gzip
 import json
+import time
 
-from nnopt_lab.explorer import Explorer, Progress, Stops, bank, cells, explorer, ranges
+from nnopt_lab.explorer import Explorer, Live, Progress, Stops, bank, cells, explorer, live, ranges
 
 import ipywidgets
 import numpy as np
@@ -118,7 +119,7 @@ def test_a_stored_notebook_gets_a_picture_and_no_view(monkeypatch, chromium):
 
 def test_axes_keep_one_range_over_all_stops():
     shown = Explorer(draw, delta=[1, 10])
-    first, second = shown._figures
+    first, second = (drawn["figure"] for drawn in shown._frames)
     assert first["layout"]["yaxis"]["range"] == second["layout"]["yaxis"]["range"]
     low, high = first["layout"]["yaxis"]["range"]
     assert low < 0
@@ -127,7 +128,7 @@ def test_axes_keep_one_range_over_all_stops():
 
 def test_a_range_that_draw_sets_is_left_alone():
     shown = Explorer(lambda n: draw(n).update_yaxes(range=[0, n]), n=[1, 2])
-    assert shown._figures[1]["layout"]["yaxis"]["range"] == [0, 2]
+    assert shown._frames[1]["figure"]["layout"]["yaxis"]["range"] == [0, 2]
 
 
 def share(*figures: go.Figure) -> list[dict]:
@@ -320,3 +321,89 @@ def test_a_closed_explorer_says_so():
     shown.close()
     with pytest.raises(RuntimeError, match="run the cell that makes it"):
         shown._repr_mimebundle_()
+
+
+def curves_of(results):
+    return go.Figure([go.Scatter(y=y, name=name) for name, y in results.items()])
+
+
+def wait_for(panel: Live, words: str) -> None:
+    deadline = time.monotonic() + 10
+    while words not in panel._status.value:
+        assert time.monotonic() < deadline, panel._status.value
+        time.sleep(0.01)
+
+
+def growing(report, stop, a, n):
+    """Report n times, or until it is stopped."""
+    if a < 0:
+        raise ValueError(f"a is {a}; give <numbers> from 0.")
+    for i in range(n):
+        if stop():
+            return f"{i} of {n}"
+        report([a] * (i + 1), (i + 1) / n)
+        time.sleep(0.01)
+    return f"all {n}"
+
+
+def test_live_runs_in_a_thread_and_keeps_the_last_runs():
+    panel = Live(growing, curves_of, a=1.0, n=2)
+    assert panel.results == {}
+    assert len(panel.figure.data) == 0
+    for a in range(6):
+        panel.controls["a"].value = a
+        panel.train()
+        wait_for(panel, "Done.")
+        panel._say("")
+    assert list(panel.results) == [f"a {a}, n 2" for a in (2, 3, 4, 5)]
+    assert [list(line.y) for line in panel.figure.data] == [[a, a] for a in (2, 3, 4, 5)]
+    assert panel.sentence == "all 2"
+    assert panel._bar.value == 1
+    assert panel._stop.disabled
+
+
+def test_live_says_errors_and_goes_on():
+    panel = Live(growing, curves_of, a=-1.0, n=2)
+    panel.train()
+    wait_for(panel, "ValueError: a is -1.0; give &lt;numbers&gt; from 0.")
+    panel.controls["a"].value = 1
+    panel.train()
+    wait_for(panel, "Done.")
+
+
+def test_live_stops_when_asked_and_for_a_newer_run_in_any_panel():
+    one, other = (Live(growing, curves_of, a=1.0, n=1_000_000) for _ in range(2))
+    one.train()
+    wait_for(one, "Training.")
+    one.stop()
+    wait_for(one, "Stopped at")
+    one.train()
+    wait_for(one, "Training.")
+    other.train()
+    wait_for(one, "Stopped at")
+    wait_for(other, "Training.")
+    other.close()
+    deadline = time.monotonic() + 10
+    while not other._stop.disabled:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_live_stops_when_its_page_gives_no_sign(monkeypatch):
+    monkeypatch.setattr(live, "SECONDS_BETWEEN_SIGNS", 0.02)
+    panel = Live(growing, curves_of, a=1.0, n=1_000_000)
+    panel._see()
+    panel.train()
+    wait_for(panel, "Stopped at")
+
+
+def test_live_takes_numbers_and_stops_only():
+    panel = Live(growing, curves_of, a=1.0, n=2, rule=Stops(["p", "q"]))
+    assert panel.values == {"a": 1.0, "n": 2, "rule": "p"}
+    assert repr(panel).startswith("Train live: a 1.0, n 2, rule p")
+    assert isinstance(panel.controls["n"], ipywidgets.IntText)
+    for wrong in ("text", True, None):
+        with pytest.raises(TypeError, match="give a whole number, a float, or Stops"):
+            Live(growing, curves_of, a=wrong)
+    with pytest.raises(TypeError, match="draw returned NoneType"):
+        Live(growing, lambda results: None, a=1.0)

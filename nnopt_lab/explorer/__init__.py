@@ -1,7 +1,8 @@
 """Figures that answer at once: every stop drawn first, then moved between in the browser."""
 
 from nnopt_lab.explorer.explorer import Explorer
+from nnopt_lab.explorer.live import Live
 from nnopt_lab.explorer.progress import Progress
 from nnopt_lab.explorer.stops import Stops
 
-__all__ = ["Explorer", "Progress", "Stops"]
+__all__ = ["Explorer", "Live", "Progress", "Stops"]

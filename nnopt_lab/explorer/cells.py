@@ -21,16 +21,19 @@ class _Cells:
         self.shown: dict[str, list[Closable]] = {}
         self.replaced: list[Closable] = []
         self.running: str | None = None
+        self.is_busy = False
         events.register("pre_run_cell", self.start)
         events.register("post_run_cell", self.end)
 
     def start(self, info: Any) -> None:
         """Remember what the cell showed before."""
         self.running = info.cell_id
+        self.is_busy = True
         self.replaced += self.shown.pop(self.running or "", [])
 
     def end(self, _result: object) -> None:
         """Close what is shown nowhere any more."""
+        self.is_busy = False
         still = [item for items in self.shown.values() for item in items]
         for item in self.replaced:
             if not any(item is other for other in still):
@@ -49,6 +52,7 @@ def watch() -> None:
         _cells = _Cells(shell.events)
         parent = getattr(shell, "parent_header", None) or {}
         _cells.running = parent.get("metadata", {}).get("cellId")
+        _cells.is_busy = True  # it is a cell that makes the first item
 
 
 def shown(item: Closable) -> None:
@@ -58,15 +62,24 @@ def shown(item: Closable) -> None:
         _cells.shown.setdefault(_cells.running, []).append(item)
 
 
+def is_busy() -> bool:
+    """Whether a cell runs now."""
+    return _cells is not None and _cells.is_busy
+
+
 def is_stored() -> bool:
     """Whether the notebook runs to be stored: pictures instead of views that need this kernel."""
     return bool(os.environ.get("NNOPT_LAB_PNG"))
 
 
-def bundle(widget: ipywidgets.Widget, text: str) -> dict[str, Any]:
-    """Return what a cell shows: a live view, or only the text if the notebook is to be stored."""
+def bundle(item: Closable, widget: ipywidgets.Widget) -> dict[str, Any]:
+    """Return what the running cell shows of an item: its live view, and its repr as the text.
+
+    If the notebook is to be stored, the text alone.
+    """
+    shown(item)
     view = {} if is_stored() else widget._repr_mimebundle_()
-    return {**view, "text/plain": text}
+    return {**view, "text/plain": repr(item)}
 
 
 def close_widgets(widget: ipywidgets.Widget) -> None:

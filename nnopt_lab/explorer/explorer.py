@@ -1,56 +1,21 @@
 """``Explorer``: an ordinary function that returns a plotly figure, turned into sliders."""
 
-import gzip
 import re
-import textwrap
 import weakref
 from collections.abc import Callable, Iterable
 from itertools import product
 from math import prod
-from pathlib import Path
 from typing import Any
 
 from nnopt_lab.explorer import bank, cells, ranges
+from nnopt_lab.explorer.plot import Plot, frame, png
 from nnopt_lab.explorer.stops import Stops
 
-import anywidget
 import ipywidgets
 import plotly.graph_objects as go
-import traitlets
-from plotly.offline import get_plotlyjs
 
 MAXIMUM_STOPS = 2000
 MAXIMUM_BYTES = 8_000_000
-
-_HERE = Path(__file__).parent
-
-
-class _Library(anywidget.AnyWidget):
-    """plotly.js, gzipped: one widget a kernel, so that it travels once."""
-
-    _esm = "export default { render() {} }"
-    code = traitlets.Bytes().tag(sync=True)
-
-
-class _Plot(anywidget.AnyWidget):
-    """The figure: all frames in one bank, and which controls choose among them."""
-
-    _esm = _HERE / "plot.js"
-    _css = _HERE / "plot.css"
-    controls: Any = traitlets.List().tag(sync=True, **ipywidgets.widget_serialization)
-    library = traitlets.Any().tag(sync=True, **ipywidgets.widget_serialization)
-    sizes: Any = traitlets.List().tag(sync=True)
-    bank = traitlets.Bytes().tag(sync=True)
-
-
-_library: _Library | None = None
-
-
-def _shared_library() -> _Library:
-    global _library
-    if _library is None or _library.comm is None:
-        _library = _Library(code=gzip.compress(get_plotlyjs().encode(), mtime=0))
-    return _library
 
 
 class Explorer:
@@ -105,25 +70,24 @@ class Explorer:
             dict(zip(self._stops, values, strict=True))
             for values in product(*(s.values for s in self._stops.values()))
         ]
-        self._figures = [_draw(draw, values) for values in combinations]
-        ranges.share(self._figures)
-        self._sentences = [_say(say, values) for values in combinations]
-        packed = bank.pack(
-            [
-                {"figure": figure, "words": words}
-                for figure, words in zip(self._figures, self._sentences, strict=True)
-            ]
-        )
+        self._frames = [
+            frame(
+                _call(draw, "draw", values),
+                "" if say is None else _call(say, "say", values),
+                _words(values),
+            )
+            for values in combinations
+        ]
+        ranges.share([drawn["figure"] for drawn in self._frames])
+        packed = bank.pack(self._frames)
         if len(packed) > MAXIMUM_BYTES:
             raise ValueError(
                 f"the figures of {len(combinations)} stops need {len(packed) / 1e6:.1f} MB; at "
                 f"most {MAXIMUM_BYTES / 1e6:g} MB are sent. Draw fewer points, or give fewer stops."
             )
         self.controls = {name: s.control(name) for name, s in self._stops.items()}
-        plot = _Plot(
-            controls=[*self.controls.values()], library=_shared_library(), sizes=sizes, bank=packed
-        )
-        self.widget = ipywidgets.VBox([*self.controls.values(), plot])
+        controls = [*self.controls.values()]
+        self.widget = ipywidgets.VBox([*controls, Plot(packed, controls, sizes)])
         self.close = weakref.finalize(self, cells.close_widgets, self.widget)
         self.close.atexit = False  # the kernel takes all with it
 
@@ -135,12 +99,13 @@ class Explorer:
     @property
     def figure(self) -> go.Figure:
         """The figure that the learner sees now, as a copy."""
-        return go.Figure(self._figures[self._position])
+        return go.Figure(self._frames[self._position]["figure"])
 
     @property
     def sentence(self) -> str:
         """The sentence under the figure now; empty without ``say``."""
-        return self._sentences[self._position]
+        sentence: str = self._frames[self._position]["words"]
+        return sentence
 
     @property
     def _position(self) -> int:
@@ -152,7 +117,7 @@ class Explorer:
 
     def __repr__(self) -> str:
         """Return title and controls: what is the same on any computer."""
-        title = self._figures[0]["layout"].get("title", {}).get("text", "")
+        title = self._frames[0]["figure"]["layout"].get("title", {}).get("text", "")
         lines = [
             re.sub(r"\s*<br>\s*", ": ", title),
             *(s.describe(n) for n, s in self._stops.items()),
@@ -163,29 +128,8 @@ class Explorer:
         """Return the live view; or, for a notebook that is stored, a picture."""
         if not self.close.alive:
             raise RuntimeError("this Explorer was closed; run the cell that makes it again.")
-        cells.shown(self)
-        picture = {"image/png": _png(self.figure, self.sentence)} if cells.is_stored() else {}
-        return picture | cells.bundle(self.widget, repr(self))
-
-
-def _draw(draw: Callable[..., go.Figure], values: dict[str, Any]) -> dict[str, Any]:
-    figure = _call(draw, "draw", values)
-    if not isinstance(figure, go.Figure):
-        raise TypeError(
-            f"draw returned {type(figure).__name__} at {_words(values)}; it must return a "
-            "plotly.graph_objects.Figure."
-        )
-    drawn: dict[str, Any] = bank.with_arrays(figure.to_plotly_json())
-    return drawn
-
-
-def _say(say: Callable[..., str] | None, values: dict[str, Any]) -> str:
-    sentence = "" if say is None else _call(say, "say", values)
-    if not isinstance(sentence, str):
-        raise TypeError(
-            f"say returned {type(sentence).__name__} at {_words(values)}; it must return a text."
-        )
-    return sentence
+        picture = {"image/png": png(self._frames[self._position])} if cells.is_stored() else {}
+        return picture | cells.bundle(self, self.widget)
 
 
 def _call(function: Callable[..., Any], role: str, values: dict[str, Any]) -> Any:
@@ -200,20 +144,3 @@ def _call(function: Callable[..., Any], role: str, values: dict[str, Any]) -> An
 
 def _words(values: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in values.items()) or "its only stop"
-
-
-def _png(figure: go.Figure, sentence: str) -> bytes:
-    """Draw a figure with its sentence below, 900 pixels wide; needs kaleido and a Chromium."""
-    if sentence:
-        lines = textwrap.wrap(sentence, 120)
-        room = 10 + 18 * len(lines)
-        below = (figure.layout.margin.b or figure.layout.template.layout.margin.b or 80) + room
-        height = figure.layout.height or figure.layout.template.layout.height or 450
-        figure.update_layout(height=height + room, margin_b=below)
-        figure.add_annotation(
-            text="<br>".join(lines), font_size=12, showarrow=False, align="left",
-            x=0, xref="paper", xanchor="left", xshift=-50,
-            y=0, yref="paper", yanchor="bottom", yshift=-below,
-        )  # fmt: skip
-    picture: bytes = figure.to_image(format="png", width=900)
-    return picture

@@ -57,8 +57,14 @@ async function render({ model, el }) {
     const library = await widget(model.get("library"));
     const controls = await Promise.all(model.get("controls").map(widget));
     const Plotly = await loadPlotly(library);
-    const frame = unpack(JSON.parse(await inflate(model.get("bank"))));
     const sizes = model.get("sizes");
+    let frame;
+    let nLoads = 0;
+    const load = async () => {
+      const number = ++nLoads;
+      const loaded = unpack(JSON.parse(await inflate(model.get("bank"))));
+      if (number === nLoads) frame = loaded; // not if a newer bank has come meanwhile
+    };
 
     const redraw = () => {
       try {
@@ -73,7 +79,10 @@ async function render({ model, el }) {
         fail(error);
       }
     };
+    const reload = () => load().then(redraw, fail);
     controls.forEach((control) => control.on("change:index change:value", redraw));
+    model.on("change:bank", reload);
+    await load();
     redraw();
     let width = paper.offsetWidth;
     const observer = new ResizeObserver(() => {
@@ -83,13 +92,19 @@ async function render({ model, el }) {
     observer.observe(paper);
     cleanup = () => {
       controls.forEach((control) => control.off("change:index change:value", redraw));
+      model.off("change:bank", reload);
       observer.disconnect();
       Plotly.purge(paper);
     };
   } catch (error) {
     fail(error);
   }
-  return () => cleanup();
+  const seconds = model.get("seconds_between_signs");
+  const signs = seconds > 0 && setInterval(() => model.send("here"), 1000 * seconds);
+  return () => {
+    clearInterval(signs);
+    cleanup();
+  };
 }
 
 export default { render };
