@@ -88,6 +88,36 @@ def over_seeds(values: xr.DataArray) -> xr.Dataset:
     return xr.Dataset({"mean": values.mean("seed", skipna=False), "half_width": width})
 
 
+def at_crossing(x: ArrayLike, y: ArrayLike, level: float) -> float:
+    """Return y where x first reaches a level, interpolated; NaN if it never does.
+
+    As in "the gap when the training loss was 0.5", or "the steps until 60 % were right".
+
+    Parameters
+    ----------
+    x, y : array_like
+        In the order of time, shape (times,) each.
+    level : float
+        Of x, from either side.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or there are no times.
+    """
+    xs, ys = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if xs.ndim != 1 or xs.shape != ys.shape or not len(xs):
+        raise ValueError(f"x has shape {xs.shape}, y {ys.shape}; give (times,) for both.")
+    before = (xs - level) * np.sign(xs[0] - level) > 0
+    if before.all() or np.isnan(xs[: np.argmin(before) + 1]).any():
+        return float("nan")
+    i = int(np.argmin(before))
+    if i == 0:
+        return float(ys[0])
+    share = (xs[i - 1] - level) / (xs[i - 1] - xs[i])
+    return float(ys[i - 1] + share * (ys[i] - ys[i - 1]))
+
+
 HOLDS = "holds"
 OPPOSITE = "the opposite holds"
 NO_DIFFERENCE = "no difference that matters"

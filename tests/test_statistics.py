@@ -1,5 +1,12 @@
 from nnopt_lab import statistics
-from nnopt_lab.statistics import Verdict, choose, half_width, interval, over_seeds
+from nnopt_lab.statistics import (
+    Verdict,
+    at_crossing,
+    choose,
+    half_width,
+    interval,
+    over_seeds,
+)
 
 import numpy as np
 import pytest
@@ -127,3 +134,18 @@ def test_a_diverged_seed_is_not_left_out_of_the_mean():
     found = over_seeds(values)
     assert np.isnan(found["mean"])
     assert np.isnan(found["half_width"])
+
+
+def test_at_crossing_interpolates_the_first_crossing_from_either_side():
+    assert at_crossing([4, 2, 1, 3, 0], [0, 10, 20, 30, 40], level=1.5) == pytest.approx(15)
+    assert at_crossing([0, 0.5, 0.7], [0, 100, 200], level=0.6) == pytest.approx(150)
+    assert at_crossing([1, 2], [7, 8], level=1) == 7
+    assert at_crossing([1, 2], [7, 8], level=2) == 8
+
+
+def test_at_crossing_is_nan_if_the_level_is_never_reached_or_lost_before():
+    assert np.isnan(at_crossing([4, 3], [0, 1], level=2))
+    assert np.isnan(at_crossing([4, np.nan, 1], [0, 1, 2], level=2))
+    assert np.isnan(at_crossing([np.nan, 3, 1], [0, 1, 2], level=2))
+    with pytest.raises(ValueError, match="give"):
+        at_crossing([1, 2], [1], level=1)
