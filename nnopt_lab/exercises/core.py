@@ -1,13 +1,14 @@
 """What an exercise is: a question, a check of behaviour with reasons, hints, and a solution."""
 
 import _thread
+import ast
 import html
 import inspect
 import signal
 import threading
 import traceback
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,23 @@ class Exercise:
             return Feedback(WRONG, _in_the_learners_lines(error, answers))
 
 
+def diagnosed(diagnosis: Any, right: str, reasons: Mapping[str, str]) -> None:
+    """Raise ``Wrong`` unless a diagnosis of the bug clinic is the right letter.
+
+    Parameters
+    ----------
+    diagnosis : object
+        What the learner gave.
+    right : str
+        The right letter.
+    reasons : mapping of str to str
+        Why each other letter is wrong.
+    """
+    if diagnosis != right:
+        known = reasons.get(diagnosis, f"Give one of the letters {sorted([right, *reasons])}.")
+        raise Wrong(f"Diagnosis {diagnosis!r}: {known}")
+
+
 @dataclass(frozen=True)
 class Solution:
     """The source of a solution, and what its check says of it."""
@@ -161,12 +179,21 @@ class Solution:
 
 def _source(names: Sequence[str], solution: Sequence[Any]) -> str:
     parts = [
-        inspect.getsource(answer).strip().replace(answer.__name__, name)
-        if callable(answer)
-        else f"{name} = {answer!r}"
+        _plain(answer, name) if callable(answer) else f"{name} = {answer!r}"
         for name, answer in zip(names, solution, strict=True)
     ]
     return "\n\n".join(parts)
+
+
+def _plain(function: Callable[..., Any], name: str) -> str:
+    """Return the source of a function under another name, without what its types would import."""
+    (tree,) = ast.parse(inspect.getsource(function).strip()).body
+    if not isinstance(tree, ast.FunctionDef):
+        raise TypeError(f"{function.__name__} is no plain function.")
+    tree.name, tree.returns = name, None
+    for argument in tree.args.args:
+        argument.annotation = None
+    return ast.unparse(tree)
 
 
 def _attempted(answer: Any) -> Any:
@@ -283,8 +310,7 @@ class Prediction:
         return f"{self.question}\n  {self._stops.describe('your prediction')}"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        cells.shown(self)
-        return cells.bundle(self.widget, repr(self))
+        return cells.bundle(self, self.widget)
 
 
 class Comparison:
@@ -323,8 +349,7 @@ class Comparison:
         return f"Your prediction, beside your run: {self.prediction.question}"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        cells.shown(self)
-        return cells.bundle(self.widget, repr(self))
+        return cells.bundle(self, self.widget)
 
 
 class Answers:

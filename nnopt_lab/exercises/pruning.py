@@ -2,11 +2,12 @@
 
 import io
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from nnopt_lab import pruning
 from nnopt_lab.data import mnist1d
-from nnopt_lab.exercises.core import Exercise, Wrong
+from nnopt_lab.exercises.core import Exercise, Wrong, diagnosed
 from nnopt_lab.explorer import Progress
 from nnopt_lab.networks import Population, mlp
 from nnopt_lab.training import grid, n_steps, train
@@ -230,43 +231,51 @@ shrink = Exercise(
 )
 
 
+WIDE = grid(seed=range(200, 204))  # seeds that the lesson has not used
 EPOCHS = 20  # that the experiment trains with the learner's masks
 
 
-def _check_wide(my_masks: Rule) -> str:
-    """Train on seeds that the lesson has not used: 8 epochs dense, then 20 with the masks."""
-    data, runs = mnist1d(), grid(seed=range(200, 204))
-    dense = mlp([40, 256, 256, 10], runs)
+@cache
+def _wide_start() -> Population:
+    """Train the networks that are to be pruned for 8 epochs, once a kernel."""
+    data, model = mnist1d(), mlp([40, 256, 256, 10], WIDE)
     watch = Progress("4 wide networks, dense", n_steps(data, 8))
-    train(dense, data, runs, epochs=8, lr=0.05, watch=[watch])
+    train(model, data, WIDE, epochs=8, lr=0.05, watch=[watch])
+    return model
+
+
+def _wide_accuracy(model: Population, words: str, masks: Rule | None = None) -> float:
+    """Train on while the rate falls to 0; return the mean test accuracy in percent."""
+    data = mnist1d()
     n = n_steps(data, EPOCHS)
-    network, last = dense.take(runs["seed"] - 200), {}
+    history = train(
+        model, data, WIDE, epochs=EPOCHS, lr=lambda step: 0.05 * (1 - step / n), masks=masks,
+        first_epoch=8, watch=[Progress(words, n)],
+    )  # fmt: skip
+    return 100 * float(history.test_accuracy.mean())
 
-    def masks(epoch: int, model: Population) -> Mapping[str, Tensor]:
-        last.update(my_masks(epoch - 8, model))
-        return last
 
-    def lr(step: int) -> float:
-        return 0.05 * (1 - step / n)
+@cache
+def _wide_control() -> float:
+    """Return the accuracy of the dense networks after as many epochs, trained once a kernel."""
+    rows = torch.arange(len(WIDE))
+    return _wide_accuracy(_wide_start().take(rows), "4 wide networks, on without masks")
 
-    def go(model: Population, words: str, **technique: Any) -> float:
-        history = train(
-            model, data, runs, epochs=EPOCHS, lr=lr, first_epoch=8, watch=[Progress(words, n)],
-            **technique,
-        )  # fmt: skip
-        return 100 * float(history.test_accuracy.mean())
 
-    sparse_accuracy = go(network, "4 wide networks, with your masks", masks=masks)
+def _check_wide(my_masks: Rule) -> str:
+    network = _wide_start().take(torch.arange(len(WIDE)))
+    accuracy = _wide_accuracy(
+        network, "4 wide networks, with your masks", lambda epoch, model: my_masks(epoch - 8, model)
+    )
     share = pruning.sparsity({name: w != 0 for name, w in pruning.weights(network).items()})
     if share.min() < 0.9495:
         raise Wrong(
             f"At the end {100 * share.min():.1f} % of the weights are zero; 95 % were asked."
         )
-    dense_accuracy = go(dense, "4 wide networks, dense")
-    if sparse_accuracy < 0.95 * dense_accuracy:
+    if accuracy < 0.95 * _wide_control():
         raise Wrong(
-            f"Your networks reach {sparse_accuracy:.1f} %, and {dense_accuracy:.1f} % dense: "
-            f"{100 * sparse_accuracy / dense_accuracy:.1f} % of it; 95 % were asked. Must all be "
+            f"Your networks reach {accuracy:.1f} %, and {_wide_control():.1f} % dense: "
+            f"{100 * accuracy / _wide_control():.1f} % of it; 95 % were asked. Must all be "
             "cut at once?"
         )
     return (
@@ -296,15 +305,8 @@ wide = Exercise(
 )
 
 
-def _diagnosed(diagnosis: Any, right: str, reasons: Mapping[str, str]) -> None:
-    """Raise ``Wrong`` unless a diagnosis is the right letter."""
-    if diagnosis != right:
-        known = reasons.get(diagnosis, f"Give one of the letters {sorted([right, *reasons])}.")
-        raise Wrong(f"Diagnosis {diagnosis!r}: {known}")
-
-
 def _check_amounts(diagnosis: str, mended: Rule) -> str:
-    _diagnosed(
+    diagnosed(
         diagnosis, "b",
         {
             "a": "L1Unstructured takes the absolute value; signs do not matter.",
@@ -342,7 +344,7 @@ amounts = Exercise(
 
 
 def _check_unmasked(diagnosis: str, mended: Rule) -> str:
-    _diagnosed(
+    diagnosed(
         diagnosis, "c",
         {
             "a": "Try it: with a rate ten times smaller the zeros are gone after one step as well.",
@@ -385,7 +387,7 @@ unmasked = Exercise(
 
 
 def _check_file(diagnosis: str, mended: Rule) -> str:
-    _diagnosed(
+    diagnosed(
         diagnosis, "a",
         {
             "b": "torch.save packs, but does not compress: zeros take four bytes each.",
