@@ -1,10 +1,11 @@
 """The engine, and every check with the right answer and typical wrong ones."""
 
 import json
+import math
 import signal
 import time
 
-from nnopt_lab import exercises, pruning
+from nnopt_lab import exercises, pruning, schedules
 from nnopt_lab.exercises import __main__ as edition
 from nnopt_lab.exercises import core
 from nnopt_lab.exercises.core import Exercise, Prediction, Wrong
@@ -15,7 +16,13 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-ALL = {n: e for n, e in vars(exercises.pruning).items() if isinstance(e, Exercise)}
+ALL = {
+    f"{module.__name__.split('.')[-1]}.{name}": exercise
+    for module in (exercises.pruning, exercises.schedules)
+    for name, exercise in vars(module).items()
+    if isinstance(exercise, Exercise)
+}
+EXPERIMENTS = {"pruning.wide", "schedules.ahead"}  # which take seconds
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +144,7 @@ def test_what_a_prediction_shows_is_the_same_on_any_computer(monkeypatch):
     assert guess._repr_mimebundle_().keys() == {"text/plain"}
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name != "wide"])
+@pytest.mark.parametrize("name", sorted(ALL.keys() - EXPERIMENTS))
 def test_every_solution_passes_its_own_check_and_has_hints(name):
     solution = ALL[name].solution()
     assert solution.feedback.outcome == "right", solution.feedback
@@ -202,33 +209,90 @@ def apply_no_remove(network):
     }
 
 
+def every_batch(net, optimizer, scheduler, loader, epochs):
+    for _ in range(epochs):
+        for x, y in loader:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net(x), y).backward()
+            optimizer.step()
+            scheduler.step()
+
+
+def save_two(net, optimizer, scheduler):
+    return {"net": net.state_dict(), "optimizer": optimizer.state_dict()}
+
+
+def load_two(state, net, optimizer, scheduler):
+    net.load_state_dict(state["net"])
+    optimizer.load_state_dict(state["optimizer"])
+
+
+def save_all(net, optimizer, scheduler):
+    return save_two(net, optimizer, scheduler) | {"scheduler": scheduler.state_dict()}
+
+
+def load_without_momentum(state, net, optimizer, scheduler):
+    net.load_state_dict(state["net"])
+    scheduler.load_state_dict(state["scheduler"])
+    for group in optimizer.param_groups:
+        group["lr"] = scheduler.get_last_lr()[0]
+
+
 WRONG = [
-    ("sparsity", (lambda w: (w != 0).float().mean(),), "share of weights that are kept"),
-    ("sparsity", (lambda w: (w == 0).sum(),), "Give a share, not a number"),
-    ("sparsity", (lambda w: (w.abs() < 1e-6).float().mean(),), "1e-30"),
-    ("mask", (half_open,), "Look at ties"),
-    ("mask", (lowest,), "small means near 0"),
-    ("mask", (lambda w, s: w.mul_(0),), "changes the weights"),
-    ("mask", (lambda w, s: [1],), "a list; return a tensor"),
-    ("step", (lambda w, g, m, lr: w - lr * g,), "no longer zero"),
-    ("step", (lambda w, g, m, lr: w * m,), "No weight has moved"),
-    ("step", (lambda w, g, m, lr: (w + lr * g) * m,), "minus the rate times"),
-    ("control", (by_chance,), "shuffle the mask itself"),
-    ("control", (lambda m, g: m,), "same control"),
-    ("control", (only_columns,), "Rows that the mask leaves empty"),
-    ("shrink", (forget_constant,), "where has that gone"),
-    ("shrink", (forget_activation,), "passes the activation"),
-    ("shrink", (lambda w1, b1, w2, b2, k: (w1[k], b1[k], w2[k], b2),), "w2 has shape"),
-    ("amounts", ("a", three_thirds), "signs do not matter"),
-    ("amounts", ("b", three_halves), "has 3500 zeros of 4000"),
-    ("amounts", ("b", three_thirds), "zeros of 4000; 2000 were asked"),
-    ("amounts", ("x", three_thirds), "one of the letters"),
-    ("unmasked", ("a", no_mask), "ten times smaller"),
-    ("unmasked", ("c", no_mask), "it was 80 %"),
-    ("unmasked", ("c", mask_only), "must still be trained"),
-    ("file", ("b", apply_no_remove), "does not compress"),
-    ("file", ("a", lambda network: network.state_dict()), "still holds 0.weight_orig"),
-    ("file", ("a", apply_no_remove), "are they pruned"),
+    ("pruning.sparsity", (lambda w: (w != 0).float().mean(),), "share of weights that are kept"),
+    ("pruning.sparsity", (lambda w: (w == 0).sum(),), "Give a share, not a number"),
+    ("pruning.sparsity", (lambda w: (w.abs() < 1e-6).float().mean(),), "1e-30"),
+    ("pruning.mask", (half_open,), "Look at ties"),
+    ("pruning.mask", (lowest,), "small means near 0"),
+    ("pruning.mask", (lambda w, s: w.mul_(0),), "changes the weights"),
+    ("pruning.mask", (lambda w, s: [1],), "a list; return a tensor"),
+    ("pruning.step", (lambda w, g, m, lr: w - lr * g,), "no longer zero"),
+    ("pruning.step", (lambda w, g, m, lr: w * m,), "No weight has moved"),
+    ("pruning.step", (lambda w, g, m, lr: (w + lr * g) * m,), "minus the rate times"),
+    ("pruning.control", (by_chance,), "shuffle the mask itself"),
+    ("pruning.control", (lambda m, g: m,), "same control"),
+    ("pruning.control", (only_columns,), "Rows that the mask leaves empty"),
+    ("pruning.shrink", (forget_constant,), "where has that gone"),
+    ("pruning.shrink", (forget_activation,), "passes the activation"),
+    ("pruning.shrink", (lambda w1, b1, w2, b2, k: (w1[k], b1[k], w2[k], b2),), "w2 has shape"),
+    ("pruning.amounts", ("a", three_thirds), "signs do not matter"),
+    ("pruning.amounts", ("b", three_halves), "has 3500 zeros of 4000"),
+    ("pruning.amounts", ("b", three_thirds), "zeros of 4000; 2000 were asked"),
+    ("pruning.amounts", ("x", three_thirds), "one of the letters"),
+    ("pruning.unmasked", ("a", no_mask), "ten times smaller"),
+    ("pruning.unmasked", ("c", no_mask), "it was 80 %"),
+    ("pruning.unmasked", ("c", mask_only), "must still be trained"),
+    ("pruning.file", ("b", apply_no_remove), "does not compress"),
+    ("pruning.file", ("a", lambda network: network.state_dict()), "still holds 0.weight_orig"),
+    ("pruning.file", ("a", apply_no_remove), "are they pruned"),
+    ("schedules.rate", (lambda t, a, d: a / (1 + d * t),), "the root is missing"),
+    ("schedules.rate", (lambda t, a, d: a / (1 + d * (t + 1)) ** 0.5,), "one step ahead"),
+    ("schedules.rate", (lambda t, a, d: a / (1 + d * t**0.5),), "not over t alone"),
+    ("schedules.rate", (lambda t, a, d: "0.1x",), "return a number"),
+    ("schedules.rate", (lambda t, a, d: a,), "At t = 30"),
+    ("schedules.delta", (lambda n: 3 / n,), "a quarter was asked"),
+    ("schedules.delta", (lambda n: 16 / n,), "the 1 counts"),
+    ("schedules.delta", (lambda n: 1 / n,), "70.7 % of the rate is left"),
+    ("schedules.cosine", (lambda t, a, n: a * math.cos(math.pi * t / n),), "never negative"),
+    ("schedules.cosine", (lambda t, a, n: a * (1 + math.cos(math.pi * t / n)) / 2,), "must stay"),
+    ("schedules.cosine", (lambda t, a, n: a * math.cos(math.pi * min(t, n) / n / 2),), "you give"),
+    ("schedules.warm_up", (lambda s, n: lambda t: s(0) * t / n if t < n else s(t - n),), "wasted"),
+    ("schedules.warm_up", (lambda s, n: lambda t: s(0) * (t + 1) / n if t < n else s(t),),
+     "it must begin at its own t = 0"),
+    ("schedules.warm_up", (lambda s, n: s(n),), "a function of t; this is a float"),
+    ("schedules.floor", (lambda a, h, s: a * s**2 / 4,), "keep the α²"),
+    ("schedules.floor", (lambda a, h, s: (a * s) ** 2 / (1 - (1 - a * h) ** 2),), "is h m / 2"),
+    ("schedules.floor", (lambda a, h, s: math.inf,), "finite"),
+    ("schedules.loop", ("abc", every_batch), "Not these"),
+    ("schedules.loop", ("bca", every_batch), "part at step 2"),
+    ("schedules.loop", ("bca", lambda *_: None), "0 steps were taken"),
+    ("schedules.late", ("a", lambda epoch: 0.1), "look at when it is used"),
+    ("schedules.late", ("c", lambda epoch: 0.1 * 0.5 ** (epoch // 10)), "At the end of epoch 9"),
+    ("schedules.checkpoint", ("a", save_two, load_two), "it is the rate that jumps"),
+    ("schedules.checkpoint", ("b", save_two, load_two), "After the restart, at steps 10 to 19"),
+    ("schedules.checkpoint", ("b", save_two, lambda *_: None), "not those that were saved"),
+    ("schedules.checkpoint", ("b", lambda *_: [], load_two), "must return a dict"),
+    ("schedules.checkpoint", ("b", save_all, load_without_momentum), "is the momentum lost"),
 ]  # fmt: skip
 
 
@@ -239,11 +303,13 @@ def test_typical_wrong_answers_get_their_own_reason(name, given, reason):
     assert reason in feedback.words
 
 
-def test_at_least_six_exercises_and_three_cases_each_with_two_wrong_answers():
-    cases = [exercise for exercise in ALL.values() if exercise.name.startswith("clinic")]
+@pytest.mark.parametrize("lesson", ["pruning", "schedules"])
+def test_at_least_six_exercises_and_three_cases_each_with_two_wrong_answers(lesson):
+    mine = {name: exercise for name, exercise in ALL.items() if name.startswith(f"{lesson}.")}
+    cases = [name for name, exercise in mine.items() if exercise.name.startswith("clinic")]
     assert len(cases) >= 3
-    assert len(ALL) - len(cases) >= 6
-    for name in ALL.keys() - {"wide"}:
+    assert len(mine) - len(cases) >= 6
+    for name in mine.keys() - EXPERIMENTS:
         assert len([1 for wrong, *_ in WRONG if wrong == name]) >= 2
 
 
@@ -253,12 +319,23 @@ def test_the_experiment_tells_good_schedules_from_one_cut():
             at_once.masks = pruning.keep_largest(pruning.magnitude(model), 0.95)
         return at_once.masks
 
-    one_shot = ALL["wide"].check(at_once)
+    wide = ALL["pruning.wide"]
+    one_shot = wide.check(at_once)
     assert one_shot.outcome == "wrong"
     assert "Must all be cut at once" in one_shot.words
-    assert ALL["wide"].solution().feedback.outcome == "right"
-    too_little = ALL["wide"].check(lambda _, m: pruning.keep_largest(pruning.magnitude(m), 0.9))
+    assert wide.solution().feedback.outcome == "right"
+    too_little = wide.check(lambda _, m: pruning.keep_largest(pruning.magnitude(m), 0.9))
     assert "90.0 % of the weights are zero" in too_little.words
+
+
+def test_the_experiment_tells_a_decay_to_zero_from_the_best_constant_rate():
+    ahead = ALL["schedules.ahead"]
+    assert ahead.solution().feedback.outcome == "right"
+    behind = ahead.check(lambda n: schedules.inverse_sqrt(0.05, delta=0.03))
+    assert behind.outcome == "wrong"
+    assert "against the constant rate; 7 were asked" in behind.words
+    assert "below 0" in ahead.check(lambda n: lambda t: 0.1 - t).words
+    assert "a function of t" in ahead.check(lambda n: 0.1).words
 
 
 def test_the_student_edition_has_no_solutions(tmp_path):

@@ -30,9 +30,9 @@ def test_text_can_be_read():
 
 def test_a_band_spans_the_interval():
     band, line = theme.line([1, 2], [10, 20], "a", 0, [1, 2])
-    assert max(band.y) == 22
-    assert min(band.y) == 9
-    assert list(line.y) == [10, 20]
+    assert max(band["y"]) == 22
+    assert min(band["y"]) == 9
+    assert list(line["y"]) == [10, 20]
 
 
 def test_filters_leave_pruned_weights_white():
@@ -61,7 +61,7 @@ def test_masks_say_what_each_layer_keeps():
 def test_against_kept_goes_from_all_to_few_on_a_log_axis():
     curves = {"magnitude": ([0.0, 0.99], [60, 30], [1, 2]), "no band": ([0.5], [7])}
     drawn = figures.pruning.against_kept(
-        curves, chosen=0.99, title="t", y="accuracy (%)", reference=("95 % of dense", 57)
+        curves, chosen=0.99, title="t", y="accuracy (%)", dense=(60, 1)
     )
     assert drawn.layout.xaxis.type == "log"
     left, right = drawn.layout.xaxis.range
@@ -72,7 +72,8 @@ def test_against_kept_goes_from_all_to_few_on_a_log_axis():
     lines = {trace.name: trace for trace in drawn.data if trace.name}
     np.testing.assert_allclose(lines["magnitude"].x, [100, 1])
     assert list(lines["no band"].y) == [7]
-    assert len(drawn.data) == 3
+    assert list(lines["dense"].x) == [100]
+    assert len(drawn.data) == 5
 
 
 def test_curves_have_styles_of_their_own_and_a_mark():
@@ -111,3 +112,69 @@ def test_series_stand_one_above_the_other():
     drawn = figures.data.series([[0, 1], [0, 1], [0, 1]], "three")
     assert [line.y[0] for line in drawn.data] == [10, 5, 0]
     assert drawn.layout.yaxis.ticktext[0] == "example 1"
+
+
+def test_panels_stand_side_by_side_with_their_own_axes():
+    lines = theme.line([1, 2], [3, 4], "a", 0)
+    drawn = theme.side_by_side(
+        {
+            "left": theme.Panel(lines, {"title": "p"}, {}, shapes=[theme.vertical(1)]),
+            "right": theme.Panel(lines, {"title": "q"}, {}, width=3.0),
+        },
+        title="t",
+    )
+    assert [trace.xaxis for trace in drawn.data] == ["x", "x2"]
+    (left, right), gap = (drawn.layout[axis].domain for axis in ("xaxis", "xaxis2")), 0.1
+    assert left[0] == 0
+    assert right == pytest.approx((left[1] + gap, 1))
+    assert right[1] - right[0] == pytest.approx(3 * (left[1] - left[0]))
+    assert drawn.layout.shapes[0].xref == "x"
+    assert [a.text for a in drawn.layout.annotations] == ["left", "right"]
+
+
+def test_the_cloud_lies_on_level_lines_of_its_bowl():
+    points = [[1.0, 0.0], [0.0, 1.0]]
+    drawn = figures.schedules.cloud(points, (1.0, 0.25), reach=3)
+    *rings, dots, _middle = drawn.data
+    for ring in rings:
+        heights = (1.0 * ring.x**2 + 0.25 * ring.y**2) / 2
+        np.testing.assert_allclose(heights, heights[0])
+    assert list(dots.x) == [1, 0]
+
+
+def test_rates_mark_the_half_life_only_where_it_can_be_seen():
+    shown = {"a": [0.1, 0.05, 0.01]}
+    inside = figures.schedules.rates(shown, t=[0, 1, 2], unit="step", half_life=1)
+    assert inside.layout.shapes[0].x0 == 1
+    assert inside.layout.annotations[0].text == "halved"
+    for beyond in (5, np.inf, None):
+        drawn = figures.schedules.rates(shown, t=[0, 1, 2], unit="step", half_life=beyond)
+        assert not drawn.layout.shapes
+        assert not drawn.layout.annotations
+
+
+def test_learning_curves_name_a_line_once_though_it_is_in_each_panel():
+    lines = {"a": ([1, 2], [3, 4], [0.1, 0.1]), "b": ([1, 2], [3, 4])}
+    axes = {"loss": theme.LOG_TICKS}
+    drawn = figures.schedules.learning_curves(
+        {"loss": lines, "accuracy": lines}, x="epoch", title="t", log_axes=axes
+    )
+    assert [trace.name for trace in drawn.data if trace.showlegend] == ["a", "b"]
+    assert (drawn.layout.yaxis.type, drawn.layout.yaxis2.type) == ("log", None)
+
+
+def test_the_heat_map_frames_the_chosen_cell():
+    drawn = figures.schedules.heat_map(
+        [[1, 2, 3], [4, 5, np.nan]],
+        rows=["p", "q"], columns=["a", "b", "c"], chosen=(1, 2), title="t", x="x", y="y",
+    )  # fmt: skip
+    (frame,) = drawn.layout.shapes
+    assert (frame.x0, frame.x1, frame.y0, frame.y1) == (1.5, 2.5, 0.5, 1.5)
+    assert list(drawn.data[0].text[0]) == ["1.0", "2.0", "3.0"]
+    assert drawn.data[0].zmax == 5
+
+
+def test_planned_and_applied_rates_lie_over_each_other_with_the_epochs_marked():
+    drawn = figures.schedules.planned_applied([0.1] * 6, [0.1] * 3 + [0.2] * 3, steps_per_epoch=2)
+    assert [line.x0 for line in drawn.layout.shapes] == [2, 4]
+    assert {line.name: line.y[-1] for line in drawn.data} == {"planned": 0.1, "applied": 0.2}
