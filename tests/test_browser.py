@@ -6,7 +6,8 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
@@ -137,10 +138,9 @@ def test_a_notebook_from_run_all_to_both_ends_of_every_control(path, tmp_path, b
             n_controls = move_every_control(lab, end)
             assert n_controls >= 4
             assert_browser_shows_what_python_has(lab)
-        sliders = lab.ask_kernel(f"[[*e.values.values()] for e in {EXPLORERS}]")
-        last = lab.ask_kernel(
-            f"[[[*s.values][-1] for s in e._stops.values()] for e in {EXPLORERS}]"
-        )
+        moved = f"[e for e in {EXPLORERS} if hasattr(e, '_stops')]"
+        sliders = lab.ask_kernel(f"[[*e.values.values()] for e in {moved}]")
+        last = lab.ask_kernel(f"[[[*s.values][-1] for s in e._stops.values()] for e in {moved}]")
         assert sliders == last
         errors = lab.page.locator(".jp-OutputArea-output[data-mime-type*=stderr]").count()
         assert errors == sum("raises-exception" in c.metadata.get("tags", []) for c in cells)
@@ -244,6 +244,191 @@ def test_running_again_leaves_no_comm_and_no_dead_widget(lesson):
     assert sentences(lesson) == ["It rises by 1.", "", "It rises by 1."]
     assert_browser_shows_what_python_has(lesson)
     assert_silent(lesson)
+
+
+LIVE = [
+    """
+import plotly.graph_objects as go
+from nnopt_lab.data import mnist1d
+from nnopt_lab.explorer import Explorer, Live, Stops
+from nnopt_lab.networks import mlp
+from nnopt_lab.training import grid, train
+data, runs = mnist1d(640), grid(seed=range(3))
+def run(report, stop, lr, epochs, width):
+    losses = []
+    def watch(step, model, loss):
+        losses.append(loss.mean().item())
+        if (step + 1) % 10 == 0:
+            report(losses[::10], (step + 1) / (10 * epochs))
+    history = train(mlp([40, width, 10], runs), data, runs, epochs=epochs, lr=lr,
+                    watch=[watch], stop=stop)
+    return f"{int(history.diverged.sum())} of 3 networks diverged."
+def draw(results):
+    return go.Figure([go.Scatter(y=losses, name=name) for name, losses in results.items()])
+""",
+    "one = Live(run, draw, lr=0.1, epochs=3, width=Stops([8, 16]))\none",
+    "two = Live(run, draw, lr=0.1, epochs=3, width=Stops([8, 16]))\ntwo",
+    "explorer = Explorer(lambda a: draw({'line': [0, a]}), a=range(5))\nexplorer",
+    "import threading\nheld = threading.Event()",
+]
+
+
+@pytest.fixture
+def live(tmp_path, browser) -> Iterator[Lab]:
+    lab_with(tmp_path, LIVE)
+    with open_lab(tmp_path, browser) as lab:
+        lab.open("lesson.ipynb")
+        lab.run_all()
+        lab.wait_for_cell(len(LIVE))
+        lab.wait_until_drawn(3)
+        yield lab
+
+
+def press(lab: Lab, label: str, panel: int = 0) -> None:
+    lab.page.locator(f".jupyter-button:has-text('{label}')").nth(panel).click()
+
+
+def wait_for_status(lab: Lab, words: str, panel: int = 0) -> None:
+    lab.page.wait_for_function(
+        "([words, i]) => document.querySelectorAll('[role=status]')[i]?.innerText.includes(words)",
+        arg=[words, panel],
+        timeout=30_000,
+    )
+
+
+def wait_until(lab: Lab, condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        lab.page.wait_for_timeout(100)
+
+
+def wait_for_sentence(lab: Lab, words: str, panel: int = 0) -> None:
+    wait_until(lab, lambda: sentences(lab)[panel] == words)
+
+
+def n_points(lab: Lab, panel: int = 0) -> int:
+    curves = numbers(lab.page.evaluate(STATE)[panel]["data"])
+    return max((len(curve["y"]) for curve in curves), default=0)
+
+
+def wait_for_points(lab: Lab, more_than: int, panel: int = 0) -> None:
+    wait_until(lab, lambda: n_points(lab, panel) > more_than)
+
+
+def type_in(lab: Lab, name: str, value: float, panel: int = 0) -> None:
+    field = lab.page.locator(f".widget-text:has-text('{name}') input").nth(panel)
+    field.fill(str(value))
+    field.press("Tab")
+    lab.page.wait_for_timeout(300)
+
+
+def test_nothing_is_trained_before_train_is_pressed(live):
+    assert live.ask_kernel("[one.results, two.results]") == [{}, {}]
+    assert "Nothing has been trained yet" in live.page.inner_text(".jp-Notebook")
+    assert not live.ask_kernel("[t.name for t in threading.enumerate() if 'live' in t.name]")
+
+
+def test_curves_grow_to_the_end_and_the_last_runs_stay(live):
+    for lr in (0.1, 0.2, 0.3, 0.4, 1e9):
+        type_in(live, "lr", lr)
+        press(live, "Train")
+        live.page.wait_for_function(
+            "name => document.querySelector('.nnopt-lab-figure').data.at(-1)?.name.includes(name)",
+            arg=f"lr {lr:g}",
+        )
+        wait_for_status(live, "Done")
+        if lr == 0.1:
+            wait_for_sentence(live, "0 of 3 networks diverged.")
+            assert n_points(live) == 3
+    wait_for_sentence(live, "3 of 3 networks diverged.")
+    assert live.ask_kernel("[name.split(',')[0] for name in one.results]") == [
+        *("lr 0.2", "lr 0.3", "lr 0.4", "lr 1e+09")
+    ]
+    assert_silent(live)
+
+
+def test_while_it_trains_cells_and_sliders_live_and_stop_stops(live):
+    type_in(live, "epochs", 1_000_000)
+    press(live, "Train")
+    wait_for_points(live, 2)
+    live.page.locator(".jp-OutputArea .noUi-handle").last.press("ArrowRight")
+    assert live.ask_kernel("explorer.values['a']") == 1
+    live.replace_cell(4, "40 + 2")
+    live.wait_for_cell(len(LIVE) + 1)
+    wait_for_points(live, n_points(live))
+    press(live, "Stop")
+    wait_for_status(live, "Stopped at")
+    assert live.ask_kernel("one.results") != {}
+    press(live, "Train")  # and again
+    wait_for_status(live, "Training")
+    press(live, "Stop")
+    wait_for_status(live, "Stopped at")
+    assert_silent(live)
+
+
+def test_stop_stops_while_a_cell_blocks_the_kernel(live):
+    type_in(live, "epochs", 1_000_000)
+    press(live, "Train")
+    wait_for_points(live, 2)
+    live.replace_cell(4, "held.wait()")
+    live.page.wait_for_timeout(500)
+    press(live, "Stop")
+    wait_for_status(live, "Stopped at")
+
+
+def test_of_two_panels_the_newest_press_wins(live):
+    type_in(live, "epochs", 1_000_000)
+    press(live, "Train")
+    wait_for_points(live, 2)
+    press(live, "Train", panel=1)
+    wait_for_status(live, "Stopped at", panel=0)
+    wait_for_status(live, "Done", panel=1)
+    wait_for_sentence(live, "0 of 3 networks diverged.", panel=1)
+    assert live.ask_kernel("len([t for t in threading.enumerate() if 'live' in t.name])") == 1
+
+
+def test_a_bad_value_is_said_in_the_panel(live):
+    type_in(live, "epochs", -3)
+    press(live, "Train")
+    wait_for_status(live, "ValueError: epochs is -3; give a whole number from 1.")
+    type_in(live, "epochs", 2)
+    press(live, "Train")
+    wait_for_status(live, "Done")
+    assert_silent(live)
+
+
+STOPPED = "__import__('nnopt_lab.explorer.live').explorer.live._worker._newest.stopped.is_set()"
+
+
+def test_running_the_cell_again_ends_the_work_and_leaves_nothing(live):
+    comms = live.ask_kernel(COMMS)
+    type_in(live, "epochs", 1_000_000)
+    press(live, "Train")
+    wait_for_points(live, 2)
+    live.run_all()
+    live.wait_for_cell(2 * len(LIVE))
+    assert live.ask_kernel(STOPPED)
+    assert live.ask_kernel(COMMS) == comms
+    assert_silent(live)
+
+
+def test_leaving_the_page_ends_the_work(live):
+    live.replace_cell(4, "import nnopt_lab.explorer.live as m\nm.SECONDS_BETWEEN_SIGNS = 0.5")
+    live.replace_cell(1, LIVE[1])
+    live.wait_for_cell(len(LIVE) + 2)
+    live.wait_until_drawn(3)
+    type_in(live, "epochs", 1_000_000)
+    press(live, "Train")
+    wait_for_points(live, 2)
+    assert not live.ask_kernel(STOPPED)
+    live.page.locator(".jp-CodeCell").nth(4).scroll_into_view_if_needed()
+    live.page.wait_for_timeout(4000)
+    assert not live.ask_kernel(STOPPED)  # looking elsewhere is not leaving
+    live.page.keyboard.press("Control+s")
+    live.page.wait_for_timeout(500)
+    live.page.locator(".lm-TabBar-tab.lm-mod-current .lm-TabBar-tabCloseIcon").last.click()
+    wait_until(live, lambda: live.ask_kernel(STOPPED))
 
 
 EXERCISES = [
