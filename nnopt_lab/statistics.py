@@ -3,7 +3,7 @@
 Every interval is a 95 % Student t interval over seeds. It covers other seeds, not other data sets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -86,6 +86,31 @@ def over_seeds(values: xr.DataArray) -> xr.Dataset:
         raise ValueError(f"the dimensions are {[*values.dims]}; there must be one named 'seed'.")
     width = xr.apply_ufunc(half_width, values, input_core_dims=[["seed"]])
     return xr.Dataset({"mean": values.mean("seed", skipna=False), "half_width": width})
+
+
+def band(values: xr.DataArray, along: str) -> tuple[NDArray[Any], ...]:
+    """Return what a figure draws of some values: a coordinate, means, and half-widths over seeds.
+
+    Parameters
+    ----------
+    values : xarray.DataArray
+        Dimensions ``seed`` and ``along``.
+    along : str
+        The dimension of the x axis.
+    """
+    found = over_seeds(values)
+    return found[along].values, found["mean"].values, found.half_width.values
+
+
+def in_words(found: Mapping[str, Interval], unit: str = "%") -> str:
+    """Return intervals as the sentence under a figure says them: ``dense 62.0 ± 0.7 %, ...``.
+
+    Parameters
+    ----------
+    found : mapping of str to Interval
+        By what was measured.
+    """
+    return ", ".join(f"{name} {value} {unit}" for name, value in found.items())
 
 
 def at_crossing(x: ArrayLike, y: ArrayLike, level: float) -> float:

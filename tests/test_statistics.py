@@ -2,8 +2,10 @@ from nnopt_lab import statistics
 from nnopt_lab.statistics import (
     Verdict,
     at_crossing,
+    band,
     choose,
     half_width,
+    in_words,
     interval,
     over_seeds,
 )
@@ -149,3 +151,16 @@ def test_at_crossing_is_nan_if_the_level_is_never_reached_or_lost_before():
     assert np.isnan(at_crossing([np.nan, 3, 1], [0, 1, 2], level=2))
     with pytest.raises(ValueError, match="give"):
         at_crossing([1, 2], [1], level=1)
+
+
+def test_a_band_is_a_coordinate_with_means_and_half_widths():
+    values = xr.DataArray([[1.0, 2.0], [3.0, 6.0]], {"epoch": [5, 10]}, ("seed", "epoch"))
+    x, mean, width = band(values, "epoch")
+    assert list(x) == [5, 10]
+    assert list(mean) == [2, 4]
+    np.testing.assert_allclose(width, half_width(values.values.T))
+
+
+def test_intervals_in_words():
+    found = {"dense": interval([61, 63]), "random": interval([14, 14])}
+    assert in_words(found, "points") == "dense 62.0 ± 12.7 points, random 14.0 ± 0.0 points"
