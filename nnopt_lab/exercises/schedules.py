@@ -240,7 +240,7 @@ def _check_ahead(my_schedule: Rule) -> str:
             f"Your networks reach {accuracy:.1f} %, {ahead:+.1f} points against the constant rate; "
             f"{AHEAD:g} were asked. A larger first rate? A last rate nearer to 0?"
         )
-    return f"{accuracy:.1f} %, {ahead:.1f} points ahead: large steps first, none at the end."
+    return f"More than {AHEAD:g} points ahead: large steps first, none at the end."
 
 
 def _solve_ahead(n: int) -> schedules.Schedule:

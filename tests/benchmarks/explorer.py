@@ -1,5 +1,7 @@
 """From key press to redraw in JupyterLab: an Explorer beside the same figure as FigureWidget.
 
+And from Stop to the end of a live training.
+
 Run it on an idle machine: python tests/benchmarks/explorer.py
 """
 
@@ -72,6 +74,41 @@ from nnopt_lab.training import grid, train
 runs = grid(seed=range(40))
 train(mlp([40, 64, 64, 10], runs), mnist1d(), runs, epochs=10_000, lr=0.05)"""
 
+LIVE = """
+import plotly.graph_objects as go
+from nnopt_lab.data import mnist1d
+from nnopt_lab.explorer import Live
+from nnopt_lab.networks import mlp
+from nnopt_lab.training import grid, train
+def run(report, stop, lr):
+    losses, runs = [], grid(seed=range(40))
+    def watch(step, model, loss):
+        losses.append(loss.mean().item())
+        if step % 20 == 0:
+            report(losses[::20], 0.5)
+    train(mlp([40, 64, 64, 10], runs), mnist1d(), runs, epochs=10_000, lr=lr, watch=[watch],
+          stop=stop)
+    return ""
+Live(run, lambda results: go.Figure([go.Scatter(y=y) for y in results.values()]), lr=0.05)"""
+
+# Presses Train, waits for a curve, presses Stop; notes when the panel says that it has stopped.
+STOP = """async (presses) => {
+  const [train, stop] = document.querySelectorAll('.jp-OutputArea .jupyter-button');
+  const says = words => document.querySelector('[role=status]').innerText.startsWith(words);
+  const rest = ms => new Promise(done => setTimeout(done, ms));
+  const times = [];
+  for (let i = 0; i < presses; i++) {
+    train.click();
+    while (!says('Training')) await rest(5);
+    await rest(500);
+    const start = performance.now();
+    stop.click();
+    while (!says('Stopped')) await rest(5);
+    times.push(performance.now() - start);
+  }
+  return times;
+}"""
+
 
 def report(name: str, lab: Lab, slider: int = 0) -> None:
     """Press 40 times and print."""
@@ -117,6 +154,16 @@ def main() -> None:
             os.kill(pid, signal.SIGSTOP)
             report("Explorer, kernel stopped", lab)
             os.kill(pid, signal.SIGCONT)
+        write(folder, [LIVE])
+        with open_lab(folder, browser) as lab:
+            lab.open("bench.ipynb")
+            lab.run_all()
+            lab.wait_until_drawn(1)
+            times = lab.page.evaluate(STOP, 20)
+            print("Live, 40 networks, 20 times")
+            print(
+                f"  Stop to stopped: median {np.median(times):.0f} ms, longest {max(times):.0f} ms"
+            )
         for path in sorted((TESTS.parent / "notebooks").glob("[0-9]*.ipynb")):
             shutil.copy(path, folder)
             with open_lab(folder, browser) as lab:
