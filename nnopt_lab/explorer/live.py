@@ -154,7 +154,9 @@ class _Request:
             panel._say("Training.")
             if not self.stopped.is_set():
                 self._draw(panel._run(self.report, self.is_stopped, **self.values))
-            words = f"Stopped at {100 * self.share:.0f} %." if self.stopped.is_set() else "Done."
+            words = f"Stopped at {100 * self.share:.0f} %."
+            if not self.stopped.is_set():
+                panel._bar.value, words = 1, "Done."
         except (Exception, SystemExit) as error:
             words, is_error = f"{type(error).__name__}: {error}", True
         panel._stop.disabled = True
