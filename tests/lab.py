@@ -116,18 +116,23 @@ class Lab:
         return int(found.stdout.split()[0])
 
     def ask_kernel(self, expression: str) -> object:
-        """Evaluate an expression in the notebook's kernel; what it gives must be JSON."""
+        """Evaluate an expression in the notebook's kernel; what it gives must be JSON.
+
+        A kernel whose cell has just failed drops what came in meanwhile; then it is asked again.
+        """
         client = BlockingKernelClient()
         client.load_connection_file(f"{jupyter_runtime_dir()}/kernel-{self.kernel_id()}.json")
         client.start_channels()
         try:
-            reply = client.execute_interactive(
-                "import json as _json",
-                user_expressions={"it": f"_json.dumps({expression})"},
-                store_history=False,
-                silent=True,
-                timeout=60,
-            )
+            reply = {"content": {"status": "aborted"}}
+            while reply["content"]["status"] == "aborted":
+                reply = client.execute_interactive(
+                    "import json as _json",
+                    user_expressions={"it": f"_json.dumps({expression})"},
+                    store_history=False,
+                    silent=True,
+                    timeout=60,
+                )
         finally:
             client.stop_channels()
         answer = reply["content"]["user_expressions"]["it"]
