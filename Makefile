@@ -3,6 +3,7 @@
 # make notebooks  run the notebooks in place, the way they are to be committed
 # make test-cpus  compare the notebooks as other processors compute; before committing one
 # make bench      print the benchmarks
+# make address    let the README's badge follow the address of the repository in pyproject.toml
 #
 # PYTHON       Python 3.11 or newer to set up with
 # TORCH_INDEX  where pip finds torch besides its usual index, such as PyTorch's index of CPU builds
@@ -13,13 +14,14 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 FIRST := notebooks/01_pruning.ipynb
+REPOSITORY = $(shell sed -n 's|^Repository = "https://github.com/\([^"]*\)".*|\1|p' pyproject.toml)
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 
 LAB := --LabApp.default_url=/lab/tree/$(FIRST)
 LAB += --ServerApp.open_browser=$(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),True,False)
 LAB += $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab test notebooks test-cpus bench
+.PHONY: lab test notebooks test-cpus bench address
 
 lab: .venv/lab
 	$(BIN)/jupyter lab $(LAB) $(LAB_OPTIONS)
@@ -42,6 +44,10 @@ test-cpus: .venv/test
 bench: .venv/test
 	$(BIN)/python tests/benchmarks/training.py
 	$(BIN)/python tests/benchmarks/explorer.py
+
+address:
+	sed -i.old 's|mybinder.org/v2/gh/[^/]*/[^/]*/|mybinder.org/v2/gh/$(REPOSITORY)/|' README.md
+	rm README.md.old
 
 .venv/lab: requirements.txt pyproject.toml binder/overrides.json .venv/bin/pip
 	@echo "Installing the packages of requirements.txt into .venv; the first time takes minutes."

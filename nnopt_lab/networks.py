@@ -8,19 +8,12 @@ classes and the product with a narrow last layer run several times faster than s
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from itertools import pairwise
-from typing import Protocol
+
+from nnopt_lab.grid import Grid
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
-
-
-class Runs(Protocol):
-    """What a network needs to know of a grid: its size, and the seed of each network."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, name: str) -> Tensor: ...
 
 
 class _Stacked(nn.Module):
@@ -221,7 +214,7 @@ INITIALISATIONS: dict[str, Callable[[Tensor, Tensor, Generator], None]] = {
 
 def mlp(
     widths: Sequence[int],
-    runs: Runs,
+    runs: Grid,
     *,
     batch_norm: bool = False,
     initialisation: str = "default",

@@ -92,14 +92,14 @@ def _random_like(stacked: Mapping[str, Tensor], seeds: Sequence[int]) -> dict[st
     }
 
 
-def keep_above(scores: Mapping[str, Tensor], threshold: float) -> Masks:
+def keep_above(scores: Mapping[str, Tensor], threshold: float | Tensor) -> Masks:
     """Return masks that keep each weight whose score is at least a threshold.
 
     Parameters
     ----------
     scores : mapping of str to Tensor
         By parameter name, shape (K, out, in).
-    threshold : float
+    threshold : float, or Tensor of shape (K,)
         From 0.
 
     Returns
@@ -112,9 +112,13 @@ def keep_above(scores: Mapping[str, Tensor], threshold: float) -> Masks:
     ValueError
         If the threshold is negative.
     """
-    if not threshold >= 0:
+    thresholds = torch.as_tensor(threshold)
+    if not bool((thresholds >= 0).all()):
         raise ValueError(f"threshold is {threshold!r}; give a number from 0.")
-    return {name: score >= threshold for name, score in scores.items()}
+    return {
+        name: score >= thresholds.view(-1, *(1,) * (score.ndim - 1))
+        for name, score in scores.items()
+    }
 
 
 def keep_largest(
@@ -302,7 +306,7 @@ def apply(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
                 f"the mask of {name!r} has shape {tuple(mask.shape)}; its parameter has "
                 f"{tuple(parameter.shape)}."
             )
-        parameter.mul_(mask.view_as(parameter).to(parameter))
+        parameter.masked_fill_(mask.view_as(parameter).to(parameter.device) == 0, 0)
 
 
 @torch.no_grad()

@@ -176,15 +176,6 @@ def late(schedule: Schedule) -> Schedule:
     return lambda t: schedule(max(t - 1, 0))
 
 
-def together(*schedules: Schedule) -> Schedule:
-    """Return the rates of several groups of networks, one group after the other.
-
-    For a grid whose first axis names the schedule; each gives rates of shape (K,), the result has
-    them all, (K of all groups,).
-    """
-    return lambda t: torch.cat([torch.as_tensor(schedule(t)) for schedule in schedules])
-
-
 def table(schedule: Schedule, n: int) -> NDArray[np.float64]:
     """Return the rates at t = 0 to n - 1, shape (n,) or (n, K).
 

@@ -1,10 +1,11 @@
-"""From seeds to a statement: means with intervals, and claims with a verdict.
+"""From seeds to a statement: means with intervals, findings, and claims with a verdict.
 
 Every interval is a 95 % Student t interval over seeds. It covers other seeds, not other data sets.
 """
 
+import html
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy.special import stdtrit
 
 LEVEL = 0.95
 MINIMUM_SEEDS = 8
+MINUS, NO_BREAK = "\N{MINUS SIGN}", "\N{NO-BREAK SPACE}"
 
 
 class Interval(NamedTuple):
@@ -33,8 +35,11 @@ class Interval(NamedTuple):
         return self.mean + self.half_width
 
     def __str__(self) -> str:
-        """Return the mean with its half-width, to one decimal: ``61.2 ± 0.6``."""
-        return f"{self.mean:.1f} ± {self.half_width:.1f}"
+        """Return the mean with its half-width, in as many digits as that has: ``61.2 ± 0.6``."""
+        small = 0 < self.half_width < 0.095
+        decimals = min(-math.floor(math.log10(self.half_width)), 9) if small else 1
+        parts = (f"{part:.{decimals}f}" for part in self)
+        return f"{NO_BREAK}±{NO_BREAK}".join(parts).replace("-", MINUS)
 
 
 def half_width(values: ArrayLike, axis: int = -1) -> NDArray[np.float64]:
@@ -69,8 +74,17 @@ def interval(values: ArrayLike) -> Interval:
     ----------
     values : array_like
         One value a seed, at least two.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two values, or they are more than a row.
     """
-    sample = np.asarray(values, dtype=float).ravel()
+    sample = np.asarray(values, dtype=float)
+    if sample.ndim != 1:
+        raise ValueError(
+            f"the values have shape {sample.shape}; give one a seed, so select or average the rest."
+        )
     return Interval(float(sample.mean()), float(half_width(sample)))
 
 
@@ -110,29 +124,60 @@ def in_words(found: Mapping[str, Interval], unit: str = "%") -> str:
     found : mapping of str to Interval
         By what was measured.
     """
-    return ", ".join(f"{name} {value} {unit}" for name, value in found.items())
+    return ", ".join(f"{name} {value}{NO_BREAK}{unit}" for name, value in found.items())
 
 
-def at_crossing(x: ArrayLike, y: ArrayLike, level: float) -> float:
+def paired(a: xr.DataArray, b: xr.DataArray) -> xr.DataArray:
+    """Return a - b seed by seed, under a name of its own: that of a, and ``_difference``.
+
+    Parameters
+    ----------
+    a, b : xarray.DataArray
+        The same quantity, of the same seeds.
+
+    Raises
+    ------
+    ValueError
+        If they are not, or differ in a coordinate.
+    """
+    if a.name != b.name or a.name is None:
+        raise ValueError(f"{a.name!r} and {b.name!r} are subtracted; give one quantity, named.")
+    first, second = xr.align(a, b.reset_coords(drop=True), join="exact")
+    return (first.reset_coords(drop=True) - second).rename(f"{a.name}_difference")
+
+
+def at_crossing(x: xr.DataArray, y: xr.DataArray, level: float, *, along: str) -> xr.DataArray:
     """Return y where x first reaches a level, interpolated; NaN if it never does.
 
     As in "the gap when the training loss was 0.5", or "the steps until 60 % were right".
 
     Parameters
     ----------
-    x, y : array_like
-        In the order of time, shape (times,) each.
+    x, y : xarray.DataArray
+        In the order of time along ``along``; all other dimensions are kept.
     level : float
         Of x, from either side.
+    along : str
+        The dimension of time.
 
     Raises
     ------
     ValueError
-        If the shapes differ or there are no times.
+        If the level is not finite, or a dimension ``along`` is missing.
     """
+    if not np.isfinite(level):
+        raise ValueError(f"level is {level!r}; give a finite number.")
+    if along not in x.dims or along not in y.dims:
+        raise ValueError(f"there is no dimension {along!r} in {[*x.dims]} and {[*y.dims]}.")
+    found: xr.DataArray = xr.apply_ufunc(
+        lambda xs, ys: _at_crossing(xs, ys, level), x, y,
+        input_core_dims=[[along], [along]], vectorize=True,
+    )  # fmt: skip
+    return found
+
+
+def _at_crossing(x: ArrayLike, y: ArrayLike, level: float) -> float:
     xs, ys = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    if xs.ndim != 1 or xs.shape != ys.shape or not len(xs):
-        raise ValueError(f"x has shape {xs.shape}, y {ys.shape}; give (times,) for both.")
     before = (xs - level) * np.sign(xs[0] - level) > 0
     if before.all() or np.isnan(xs[: np.argmin(before) + 1]).any():
         return float("nan")
@@ -141,6 +186,55 @@ def at_crossing(x: ArrayLike, y: ArrayLike, level: float) -> float:
         return float(ys[0])
     share = (xs[i - 1] - level) / (xs[i - 1] - xs[i])
     return float(ys[i - 1] + share * (ys[i] - ys[i - 1]))
+
+
+class Findings:
+    """Sentences that are checked on this very run; one that is false says so and stops nothing.
+
+    A sentence holds round bounds, never a measured number, so that it is the same on any computer.
+
+    Parameters
+    ----------
+    slacks : mapping of str to bool, or array_like
+        For each sentence whether it is so, if it is counted; or for each seed a number that is
+        above 0 where it is so. It is true if their mean is.
+    compare : bool
+        Whether another run must find the same: not where a time is measured.
+    """
+
+    def __init__(self, slacks: Mapping[str, bool | ArrayLike], *, compare: bool = True) -> None:
+        self.compare = compare
+        self.rows = [self._row(sentence, slack) for sentence, slack in slacks.items()]
+
+    def _row(self, sentence: str, slack: bool | ArrayLike) -> dict[str, Any]:
+        if isinstance(slack, bool | np.bool_):
+            return {"sentence": sentence, "holds": bool(slack), "is_clear": bool(slack)}
+        mean, half = interval(slack)
+        return {
+            "sentence": sentence, "holds": mean > 0, "mean": mean, "half_width": half,
+            "is_clear": (mean >= 2 * half and mean > 0) or not self.compare,
+        }  # fmt: skip
+
+    @property
+    def metadata(self) -> dict[str, list[dict[str, Any]]]:
+        """The numbers behind the sentences."""
+        return {"findings": self.rows}
+
+    def _lines(self) -> list[str]:
+        return [
+            f"✓ {row['sentence']}" if row["holds"] else f"✗ Not on this run: {row['sentence']}"
+            for row in self.rows
+        ]
+
+    @property
+    def view(self) -> str:
+        """All sentences, as HTML."""
+        items = "".join(f"<li>{html.escape(line)}</li>" for line in self._lines())
+        return f'<ul class="nnopt-lab-findings">{items}</ul>'
+
+    def __repr__(self) -> str:
+        """Return what is the same on any computer: sentences and whether they hold."""
+        return "\n  ".join(self._lines()) if self.compare else ""
 
 
 HOLDS = "holds"
@@ -171,6 +265,9 @@ class Verdict:
         The smallest difference that would matter to a user, chosen before the runs.
     unit : str
         Of differences and margin.
+    compare : bool
+        Whether another processor must come to the same outcome: not where an end of the interval
+        lies so close to a margin that it could flip, as it does where one cannot tell.
 
     Attributes
     ----------
@@ -186,10 +283,17 @@ class Verdict:
     """
 
     def __init__(
-        self, claim: str, differences: ArrayLike | Sequence[float], *, margin: float, unit: str
+        self,
+        claim: str,
+        differences: ArrayLike | Sequence[float],
+        *,
+        margin: float,
+        unit: str,
+        compare: bool = True,
     ) -> None:
         self.claim = claim
-        self.differences = np.asarray(differences, dtype=float).ravel()
+        self.compare = compare
+        self.differences = np.atleast_1d(np.asarray(differences, dtype=float))
         self.margin = float(margin)
         self.unit = unit
         if len(self.differences) < MINIMUM_SEEDS:
@@ -222,15 +326,21 @@ class Verdict:
         return bool(distances.min() > 0 and distances.min() >= self.interval.half_width)
 
     def __repr__(self) -> str:
-        """Return claim, margin and outcome: what is the same on any computer."""
+        """Return claim, outcome and margin: what is the same on any computer."""
+        said = self.outcome if self.compare else "see the figure"
         return (
-            f"Claim: {self.claim}\n"
-            f"Verdict: {self.outcome} "
-            f"(margin {self.margin:g} {self.unit}, {len(self.differences)} paired seeds)"
+            f"{self.claim}: {said} (margin {self.margin:g} {self.unit}, "
+            f"{len(self.differences)} paired seeds)"
         )
 
-    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, Any]]:
-        """Return the text, and as metadata the numbers behind it."""
+    @property
+    def view(self) -> str:
+        """Nothing: the figure says it."""
+        return ""
+
+    @property
+    def metadata(self) -> dict[str, list[dict[str, Any]]]:
+        """The numbers behind the outcome."""
         numbers = {
             "claim": self.claim,
             "outcome": self.outcome,
@@ -239,39 +349,41 @@ class Verdict:
             "margin": self.margin,
             "unit": self.unit,
             "n_seeds": len(self.differences),
-            "is_clear": self.is_clear,
+            "is_clear": self.is_clear or not self.compare,
         }
-        return {"text/plain": repr(self)}, {"verdict": numbers}
+        return {"verdicts": [numbers]}
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A setting chosen on validation, and whether a better one may lie beyond those tried."""
-
-    value: float
-    at_edge: bool
-
-
-def choose(history: xr.Dataset, axis: str) -> Choice:
+def choose(history: xr.Dataset, axis: str) -> xr.Dataset:
     """Return the value of an axis with the best mean validation accuracy after the last epoch.
 
     Parameters
     ----------
     history : xarray.Dataset
-        What ``train`` returns; dimensions ``axis``, ``seed`` and ``epoch``.
+        What ``train`` returns; dimensions ``axis``, ``seed``, ``epoch``, and any others.
     axis : str
         Such as ``"lr"``.
+
+    Returns
+    -------
+    xarray.Dataset
+        By all other dimensions: ``value``, that of the axis, and ``at_edge``, whether it is the
+        smallest or largest number tried, so that a better one may lie beyond. A value that lost a
+        seed is not chosen.
 
     Raises
     ------
     ValueError
-        If the axis is missing, or there are other axes to choose on.
+        If the axis is missing, or each of its values lost a seed.
     """
-    accuracy = history["validation_accuracy"].isel(epoch=-1)
-    if set(accuracy.dims) != {axis, "seed"}:
-        raise ValueError(
-            f"the axes are {[*accuracy.dims]}; select a value of each but {axis!r} and 'seed'."
-        )
-    values = accuracy[axis].values
-    best = values[int(accuracy.mean("seed").argmax(axis))]
-    return Choice(best.item(), bool(best in (values.min(), values.max())))
+    accuracy = history["validation_accuracy"].isel(epoch=-1, drop=True)
+    if axis not in accuracy.dims:
+        raise ValueError(f"there is no axis {axis!r} to choose on, only {[*accuracy.dims]}.")
+    means = accuracy.mean("seed", skipna=False)
+    if bool(means.isnull().all(axis).any()):
+        raise ValueError(f"no value of {axis!r} has a validation accuracy for every seed.")
+    best = means[axis].isel({axis: means.fillna(-np.inf).argmax(axis)}).drop_vars(axis)
+    tried = means[axis].values
+    is_number = tried.dtype.kind in "fiu"
+    edges = [tried.min(), tried.max()] if is_number else []
+    return xr.Dataset({"value": best, "at_edge": best.isin(edges)})

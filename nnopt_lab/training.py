@@ -1,12 +1,9 @@
 """The training loop: K networks at a time, techniques handed in as values."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import product
-from types import MappingProxyType
-from typing import Any
 
 from nnopt_lab.data import Data
+from nnopt_lab.grid import Grid
 from nnopt_lab.networks import Model
 
 import numpy as np
@@ -16,118 +13,6 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 Masks = Mapping[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The names of K networks: every combination of the values of some axes.
-
-    Attributes
-    ----------
-    axes : mapping of str to tuple
-        The values of each axis, in order; the last axis varies fastest.
-    """
-
-    axes: Mapping[str, tuple[Any, ...]]
-    _rows: tuple[tuple[Any, ...], ...] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_rows", tuple(product(*self.axes.values())))
-
-    def __len__(self) -> int:
-        """Return K, the number of networks."""
-        return len(self._rows)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The number of values of each axis."""
-        return tuple(len(values) for values in self.axes.values())
-
-    def __getitem__(self, name: str) -> Tensor:
-        """Return one axis' value for each network, shape (K,).
-
-        Raises
-        ------
-        KeyError
-            If there is no such axis.
-        TypeError
-            If its values are no numbers.
-        """
-        if name not in self.axes:
-            raise KeyError(f"there is no axis {name!r}; the axes are {[*self.axes]}.")
-        position = [*self.axes].index(name)
-        try:
-            values = torch.tensor([row[position] for row in self._rows])
-        except (TypeError, ValueError):
-            raise TypeError(f"the values of axis {name!r} are no numbers.") from None
-        return values.float() if values.is_floating_point() else values
-
-    def index(self, **values: Any) -> int:
-        """Return which network has these values, one for each axis.
-
-        Raises
-        ------
-        KeyError
-            If an axis is missing or unknown, or has no such value.
-        """
-        if values.keys() != self.axes.keys():
-            raise KeyError(f"give a value for each of the axes {[*self.axes]}, not {[*values]}.")
-        for name, value in values.items():
-            if value not in self.axes[name]:
-                raise KeyError(f"axis {name!r} has no value {value!r}, only {self.axes[name]}.")
-        return self._rows.index(tuple(values[name] for name in self.axes))
-
-    def label(self, values: Tensor, **further: Sequence[Any]) -> xr.DataArray:
-        """Return something measured on each network by the axes of the grid.
-
-        Parameters
-        ----------
-        values : Tensor
-            Shape (K, ...).
-        **further : sequence
-            The coordinates of each dimension after the first, by name.
-
-        Raises
-        ------
-        ValueError
-            If the shape is not that of the grid and the further dimensions.
-        """
-        shape = (len(self), *map(len, further.values()))
-        if values.shape != shape:
-            raise ValueError(f"the values have shape {tuple(values.shape)}; give {shape}.")
-        coordinates = {name: list(axis) for name, axis in self.axes.items()}
-        array = values.detach().cpu().unflatten(0, self.shape).numpy()
-        return xr.DataArray(array, coordinates | further, [*coordinates, *further])
-
-
-def grid(**axes: Iterable[Any]) -> Grid:
-    """Name K networks by every combination of some axes' values.
-
-    Parameters
-    ----------
-    **axes : iterable
-        Values by the name of the axis, as in ``grid(delta=[0, .1], seed=range(8))``. The axis
-        ``seed`` is required: it alone fixes a network's first weights and the order of its data,
-        so that networks that differ in another axis are paired.
-
-    Raises
-    ------
-    ValueError
-        If there is no ``seed``, a seed is not a whole number from 0, or an axis is empty or
-        names a value twice, or is named ``epoch`` or ``step``.
-    """
-    values = {name: tuple(given) for name, given in axes.items()}
-    if "seed" not in values:
-        raise ValueError("a grid needs seeds; add seed=range(8), say.")
-    taken = {"epoch", "step"} & values.keys()
-    if taken:
-        raise ValueError(f"{taken} is what histories call their own axis; name it otherwise.")
-    for name, given in values.items():
-        if not given or len(set(given)) < len(given):
-            raise ValueError(f"axis {name!r} is {given}; give one or more values, each once.")
-    if any(type(seed) is not int or not 0 <= seed < 2**31 for seed in values["seed"]):
-        raise ValueError(f"the seeds are {values['seed']}; give whole numbers from 0 to 2^31 - 1.")
-    return Grid(MappingProxyType(values))
 
 
 def reshuffled(n: int, seeds: Sequence[int]) -> Callable[[int], Tensor]:

@@ -73,6 +73,11 @@ class Lab:
         self.page.click(".lm-MenuBar-itemLabel:text-is('Run')")
         self.page.click(".lm-Menu-itemLabel:text-is('Run All Cells')")
 
+    def unfold(self) -> None:
+        """Show what stands below folded headings."""
+        for button in self.page.locator(".jp-showHiddenCellsButton").all():
+            button.click()
+
     def replace_cell(self, number: int, source: str) -> None:
         """Type another source into a code cell, counted from 0, and run it."""
         self.page.locator(".jp-CodeCell").nth(number).locator(".cm-content").click()
@@ -151,7 +156,9 @@ def open_browser(chromium: str) -> Iterator[Browser]:
 
 
 @contextmanager
-def open_lab(folder: Path, browser: Browser, width: int = 1400) -> Iterator[Lab]:
+def open_lab(
+    folder: Path, browser: Browser, width: int = 1400, **environment: str
+) -> Iterator[Lab]:
     """Start JupyterLab on a free loopback port, and a page of a browser; end both."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -164,7 +171,9 @@ def open_lab(folder: Path, browser: Browser, width: int = 1400) -> Iterator[Lab]
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=os.environ | {"JUPYTERLAB_SETTINGS_DIR": mine, "JUPYTERLAB_WORKSPACES_DIR": mine},
+        env=os.environ
+        | {"JUPYTERLAB_SETTINGS_DIR": mine, "JUPYTERLAB_WORKSPACES_DIR": mine}
+        | environment,
     )
     url = f"http://127.0.0.1:{port}"
     try:

@@ -107,12 +107,8 @@ def move_every_control(lab: Lab, to: str) -> int:
     for i in range(lists.count()):
         options = lists.nth(i).locator("option")
         lists.nth(i).select_option(index=options.count() - 1 if to == "end" else 0)
-    choices = page.locator(".jp-OutputArea .widget-radio-box")
-    for i in range(choices.count()):
-        buttons = choices.nth(i).locator("input")
-        buttons.nth(buttons.count() - 1 if to == "end" else 0).check()
     page.wait_for_timeout(500)
-    kinds = (sliders, groups, boxes, lists, choices)
+    kinds = (sliders, groups, boxes, lists)
     return sum(kind.count() for kind in kinds)
 
 
@@ -127,11 +123,12 @@ def assert_silent(lab: Lab) -> None:
 def test_a_notebook_from_run_all_to_both_ends_of_every_control(path, tmp_path, browser):
     shutil.copy(path, tmp_path)
     cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
-    with open_lab(tmp_path, browser) as lab:
+    with open_lab(tmp_path, browser, NNOPT_LAB_OPEN="1") as lab:
         lab.open(path.name)
         lab.run_all()
         lab.wait_for_cell(len(cells), seconds=240)
         assert lab.page.locator("text=Jupyter news").count() == 0
+        lab.unfold()
         lab.wait_until_drawn(lab.ask_kernel(f"len({EXPLORERS})"))
         assert_browser_shows_what_python_has(lab)
         for end in ("end", "start", "end"):
@@ -164,7 +161,7 @@ def draw(a, kind="line", grid=True):
 """,
     """
 explorer = Explorer(
-    draw, lambda a, kind, grid: f"It rises by {a}.",
+    lambda a, kind, grid: (draw(a, kind, grid), f"It rises by {a}."),
     a=Stops([0, 1, 2, 3], unit="per step"), kind=["line", "bars", "heat"], grid=[False, True])
 explorer""",
     "other = Explorer(lambda b: draw(b), b=range(5))\nother",
@@ -252,7 +249,8 @@ import plotly.graph_objects as go
 from nnopt_lab.data import mnist1d
 from nnopt_lab.explorer import Explorer, Live, Stops
 from nnopt_lab.networks import mlp
-from nnopt_lab.training import grid, train
+from nnopt_lab.grid import grid
+from nnopt_lab.training import train
 data, runs = mnist1d(640), grid(seed=range(3))
 def run(report, stop, lr, epochs, width):
     losses = []
@@ -434,13 +432,6 @@ def test_leaving_the_page_ends_the_work(live):
 EXERCISES = [
     """
 from nnopt_lab import exercises
-guess = exercises.Prediction("How much is left?", [10, 50, 90])
-choice = exercises.Prediction("Which is better?", ["this", "that"])""",
-    "guess",
-    "choice",
-    "guess.compare(42)",
-    "choice.compare('that')",
-    """
 def my_sparsity(weight):
     return ...
 
@@ -456,39 +447,219 @@ def test_a_wrong_and_a_right_answer_are_typed_and_judged(tmp_path, browser):
         lab.open("lesson.ipynb")
         lab.run_all()
         lab.wait_for_cell(len(EXERCISES))
-        feedback = lab.page.locator(".jp-CodeCell").nth(5).locator(".jp-OutputArea-output").last
+        feedback = lab.page.locator(".jp-CodeCell").nth(0).locator(".jp-OutputArea-output").last
         assert "Not attempted" in feedback.inner_text()
         for answer, words in (
             ("(weight != 0).float().mean()", "share of weights that are kept"),
             ("weight / no_such_name", "no_such_name"),
             ("(weight == 0).float().mean()", "Right. Sparsity is a share"),
         ):
-            lab.replace_cell(5, EXERCISES[5].strip().replace("...", answer))
+            lab.replace_cell(0, EXERCISES[0].strip().replace("...", answer))
             lab.page.wait_for_function(
-                "words => document.querySelectorAll('.jp-CodeCell')[5].innerText.includes(words)",
+                "words => document.querySelectorAll('.jp-CodeCell')[0].innerText.includes(words)",
                 arg=words,
             )
         assert "Traceback" not in lab.page.inner_text(".jp-Notebook")
         assert_silent(lab)
 
 
-def test_a_prediction_and_its_comparison_follow_the_learner_and_leave_nothing(tmp_path, browser):
-    lab_with(tmp_path, EXERCISES)
+COVERED = [
+    """
+import plotly.graph_objects as go
+from nnopt_lab import exercises
+from nnopt_lab.explorer import Explorer, Prediction, Stops
+from nnopt_lab.statistics import Findings
+def draw(a):
+    figure = go.Figure([go.Scatter(y=[0, a])], layout={"title": {"text": f"A line {a}"}})
+    return figure, f"It rises by {a}."
+choice = Prediction("Which is better?", ["this", "that"], "that", ["It is not.", "It is."])
+number = Prediction("How much?", Stops(range(0, 101, 10), unit="%"), 80, "So it was.")""",
+    "one = Explorer(draw, predict=choice, shows=Findings({'that is it': True}), a=range(3))\none",
+    "two = Explorer(draw, predict=number, a=range(3))\ntwo",
+    "one",
+]
+
+
+@pytest.fixture
+def covered(tmp_path, browser) -> Iterator[Lab]:
+    lab_with(tmp_path, COVERED)
     with open_lab(tmp_path, browser) as lab:
         lab.open("lesson.ipynb")
         lab.run_all()
-        lab.wait_for_cell(len(EXERCISES))
-        assert "You made no prediction. Measured: 42." in lab.page.inner_text(".jp-Notebook")
-        move_every_control(lab, "end")
-        text = lab.page.inner_text(".jp-Notebook")
-        assert "You predicted 90; measured: 42." in text
-        assert "You predicted that; measured: that. As you said." in text
-        before = lab.ask_kernel(COMMS)
-        for count in range(2, 12):
-            lab.run_all()
-            lab.wait_for_cell(count * len(EXERCISES))
-        assert lab.ask_kernel(COMMS) == before
-        assert_silent(lab)
+        lab.wait_for_cell(len(COVERED))
+        lab.page.wait_for_function("document.querySelectorAll('.nnopt-lab-cover').length === 3")
+        yield lab
+
+
+def answer(lab: Lab, words: str, cover: int = 0) -> None:
+    lab.page.locator(".nnopt-lab-cover").nth(cover).locator(f"button:text-is('{words}')").click()
+
+
+def told(lab: Lab, cover: int = 0) -> str:
+    return lab.page.locator(".nnopt-lab-told").nth(cover).inner_text()
+
+
+def are_seen(lab: Lab) -> list[bool]:
+    """Whether each figure is on the page, at the width of its cell."""
+    return [
+        figure.is_visible() and figure.bounding_box()["width"] > 500
+        for figure in lab.page.locator(".nnopt-lab-figure").all()
+    ]
+
+
+def test_a_cover_hides_figure_controls_sentence_and_findings(covered):
+    assert are_seen(covered) == [False] * 3
+    page = covered.page
+    for hidden in (".noUi-handle", ".nnopt-lab-sentence", ".nnopt-lab-findings"):
+        assert page.locator(hidden).count() > 0
+        assert not any(part.is_visible() for part in page.locator(hidden).all())
+    assert "✓ that is it" not in page.inner_text(".jp-Notebook")
+    seen_by_screen_readers = page.get_by_role("slider").all()
+    assert len(seen_by_screen_readers) == 1  # the guess of the second question
+    page.locator(".nnopt-lab-cover button").first.focus()
+    reached = set()
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.className.toString()"))
+    assert not any("noUi" in name or "modebar" in name for name in reached)
+
+
+def test_an_answer_opens_both_views_says_what_was_measured_and_is_kept(covered):
+    answer(covered, "this")
+    assert are_seen(covered) == [True, False, True]
+    assert told(covered).startswith("You said: this. ✗ Not on this run. Measured: that.")
+    assert "It is not." in told(covered)
+    assert told(covered, 2) == told(covered)
+    locked = covered.page.locator(".nnopt-lab-cover button:text-is('that')").first
+    locked.click(force=True)
+    assert told(covered).startswith("You said: this.")
+    covered.page.wait_for_timeout(300)
+    kept = covered.ask_kernel("[list(row[:2]) for row in exercises.answers().rows]")
+    assert kept == [["Which is better?", "answered"], ["How much?", "not attempted"]]
+    covered.page.locator(".jp-OutputArea .noUi-handle").first.press("ArrowRight")
+    assert sentences(covered)[0] == "It rises by 1."
+    assert_silent(covered)
+
+
+def test_a_number_is_guessed_on_a_slider_that_starts_in_the_middle(covered):
+    cover = covered.page.locator(".nnopt-lab-cover").nth(1)
+    assert cover.locator("output").inner_text() == "50 %"
+    slider = cover.locator("input[type=range]")
+    slider.focus()
+    for _ in range(2):
+        slider.press("ArrowRight")
+    assert slider.get_attribute("aria-valuetext") == "70 %"
+    assert are_seen(covered) == [False] * 3  # moving is not answering
+    answer(covered, "That is my guess", 1)
+    assert are_seen(covered) == [False, True, False]
+    assert told(covered, 1).startswith("You said 70 %. Measured: 80 %.")
+    assert slider.is_disabled()
+
+
+def test_a_cover_is_answered_from_the_keyboard(covered):
+    covered.page.locator(".nnopt-lab-cover button").first.focus()
+    covered.page.keyboard.press("Tab")
+    covered.page.keyboard.press("Enter")
+    assert told(covered).startswith("You said: that. ✓")
+    assert covered.page.evaluate("document.activeElement.textContent") == "that"
+
+
+def test_waived_then_answered_is_told_apart(covered):
+    answer(covered, "Show anyway")
+    assert are_seen(covered) == [True, False, True]
+    assert told(covered).startswith("Measured: that. You can still answer")
+    answer(covered, "that")
+    assert told(covered).startswith("After seeing, you said: that. ✓")
+    covered.page.wait_for_timeout(300)
+    outcomes = covered.ask_kernel("[row[1] for row in exercises.answers().rows]")
+    assert outcomes == ["answered after seeing", "not attempted"]
+
+
+def test_a_cover_opens_with_the_kernel_stopped_and_stays_open_after_a_reload(covered):
+    pid = covered.kernel_pid()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        answer(covered, "that")
+        assert are_seen(covered) == [True, False, True]
+        assert told(covered).startswith("You said: that. ✓")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    covered.page.wait_for_timeout(1000)
+    covered.page.keyboard.press("Control+s")
+    covered.page.wait_for_timeout(1000)
+    covered.page.reload()
+    covered.wait_for_kernel()
+    covered.page.wait_for_function("document.querySelectorAll('.nnopt-lab-cover').length === 3")
+    covered.wait_until_drawn(3)
+    assert are_seen(covered) == [True, False, True]
+    assert told(covered).startswith("You said: that. ✓")
+
+
+def test_a_cover_opens_while_the_kernel_is_busy_and_with_no_kernel_at_all(covered):
+    covered.replace_cell(3, "__import__('time').sleep(3600)")
+    covered.page.wait_for_timeout(500)
+    answer(covered, "that")
+    assert are_seen(covered)[:2] == [True, False]
+    os.kill(covered.kernel_pid(), signal.SIGSTOP)
+    answer(covered, "Show anyway", 1)
+    assert are_seen(covered)[:2] == [True, True]
+
+
+def test_running_the_cells_again_keeps_the_answer_and_leaves_nothing(covered):
+    answer(covered, "that")
+    covered.page.wait_for_timeout(500)
+    before = covered.ask_kernel(COMMS)
+    for count in (2, 3):
+        covered.run_all()
+        covered.wait_for_cell(count * len(COVERED))
+        covered.wait_until_drawn(3)
+    assert covered.ask_kernel(COMMS) == before
+    assert are_seen(covered) == [True, False, True]
+    assert told(covered).startswith("You said: that. ✓")
+    assert_silent(covered)
+
+
+def test_where_the_cover_fails_nothing_is_shown_bare(tmp_path, browser):
+    broken = "import nnopt_lab.explorer.prediction as p\np.Cover._esm = 'export default 1 +;'"
+    lab_with(tmp_path, [broken, *COVERED])
+    with open_lab(tmp_path, browser) as lab:
+        lab.open("lesson.ipynb")
+        lab.run_all()
+        lab.wait_for_cell(1 + len(COVERED))
+        lab.page.wait_for_timeout(1500)
+        assert not any(are_seen(lab))
+
+
+def test_all_covers_are_open_where_that_is_asked_for(tmp_path, browser):
+    lab_with(tmp_path, COVERED)
+    with open_lab(tmp_path, browser, NNOPT_LAB_OPEN="1") as lab:
+        lab.open("lesson.ipynb")
+        lab.run_all()
+        lab.wait_for_cell(len(COVERED))
+        lab.wait_until_drawn(3)
+        assert are_seen(lab) == [True] * 3
+        assert_browser_shows_what_python_has(lab)
+
+
+def test_an_opened_lesson_shows_of_a_covered_cell_the_question_only(tmp_path, browser):
+    path = NOTEBOOKS / "01_pruning.ipynb"
+    shutil.copy(path, tmp_path)
+    covers = [
+        cell.outputs[0].data["text/plain"].splitlines()[0]
+        for cell in nbformat.read(path, 4).cells
+        if cell.metadata.get("jupyter", {}).get("outputs_hidden")
+    ]
+    assert covers
+    with open_lab(tmp_path, browser) as lab:
+        lab.page.set_viewport_size({"width": 1400, "height": 20_000})
+        lab.open(path.name)
+        lab.page.wait_for_function(
+            "n => document.querySelectorAll('.jp-Cell-outputWrapper .jp-Placeholder').length === n",
+            arg=len(covers),
+        )
+        texts = lab.page.locator(".jp-Cell-outputWrapper .jp-Placeholder").all_inner_texts()
+        for question in covers:
+            assert any(question[:40] in text for text in texts), (question, texts)
 
 
 def test_the_dark_theme_can_be_read(lesson):
@@ -538,7 +709,8 @@ def test_the_stop_button_ends_training_and_the_kernel_lives(tmp_path, browser):
 from nnopt_lab.data import mnist1d
 from nnopt_lab.explorer import Progress
 from nnopt_lab.networks import mlp
-from nnopt_lab.training import grid, n_steps, train
+from nnopt_lab.grid import grid
+from nnopt_lab.training import n_steps, train
 runs = grid(seed=range(8))
 data = mnist1d()
 train(mlp([40, 64, 10], runs), data, runs, epochs=100_000, lr=0.05,

@@ -3,8 +3,8 @@ import io
 import time
 
 from nnopt_lab import costs, pruning
+from nnopt_lab.grid import grid
 from nnopt_lab.networks import mlp
-from nnopt_lab.training import grid
 
 import numpy as np
 import pytest

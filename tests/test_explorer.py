@@ -2,7 +2,20 @@ import gzip
 import json
 import time
 
-from nnopt_lab.explorer import Explorer, Live, Progress, Stops, bank, cells, explorer, live, ranges
+from nnopt_lab.explorer import (
+    Explorer,
+    Live,
+    Prediction,
+    Progress,
+    Stops,
+    bank,
+    cells,
+    explorer,
+    live,
+    prediction,
+    predictions,
+    ranges,
+)
 
 import ipywidgets
 import numpy as np
@@ -72,7 +85,7 @@ def test_controls_are_chosen_by_what_the_stops_are():
 
 def test_figure_and_values_follow_the_controls():
     shown = Explorer(
-        draw, lambda delta, kind: f"{kind} at {delta}",
+        lambda delta, kind: (draw(delta, kind), f"{kind} at {delta}"),
         delta=Stops(np.array([0.1, 0.2]), label="decay", unit="per step", start=0.2),
         kind=["line", "bar"],
     )  # fmt: skip
@@ -104,7 +117,8 @@ def test_text_is_title_and_controls():
         "Loss: over epochs\n  decay δ: 0 per step to 1 per step, 3 stops\n  kind: a | b\n"
         "  log: off or on"
     )
-    data = shown._repr_mimebundle_()
+    data, metadata = shown._repr_mimebundle_()
+    assert metadata == {"covered": False}
     assert data["text/plain"] == repr(shown)
     assert "application/vnd.jupyter.widget-view+json" in data
 
@@ -112,7 +126,9 @@ def test_text_is_title_and_controls():
 def test_a_stored_notebook_gets_a_picture_and_no_view(monkeypatch, chromium):
     monkeypatch.setenv("NNOPT_LAB_PNG", "1")
     monkeypatch.setenv("BROWSER_PATH", chromium)
-    data = Explorer(draw, lambda delta: "A sentence. " * 30, delta=[1, 2])._repr_mimebundle_()
+    sentence = "A sentence. " * 30
+    shown = Explorer(lambda delta: (draw(delta), sentence), delta=[1, 2], shows=Said("found"))
+    data, _ = shown._repr_mimebundle_()
     assert data.keys() == {"text/plain", "image/png"}
     assert data["image/png"].startswith(b"\x89PNG")
 
@@ -203,17 +219,112 @@ def test_too_many_bytes_are_refused(monkeypatch):
 def test_a_draw_that_fails_names_the_stop():
     with pytest.raises(RuntimeError, match=r"draw failed at delta=0: ZeroDivisionError.*by itself"):
         Explorer(lambda delta: go.Figure(go.Scatter(y=[1 / delta])), delta=[1, 0])
-    with pytest.raises(RuntimeError, match=r"say failed at n=1: KeyError"):
-        Explorer(lambda n: go.Figure(), lambda n: {}[n], n=[1])
     with pytest.raises(RuntimeError, match="draw failed at its only stop: ValueError: no"):
         Explorer(lambda: (_ for _ in ()).throw(ValueError("no")))
 
 
-def test_what_draw_and_say_must_return():
+def test_what_draw_must_return():
     with pytest.raises(TypeError, match=r"draw returned NoneType at n=1; it must return a plotly"):
         Explorer(lambda n: None, n=[1])
-    with pytest.raises(TypeError, match=r"say returned int at n=1; it must return a text"):
-        Explorer(lambda n: go.Figure(), lambda n: n, n=[1])
+    with pytest.raises(TypeError, match=r"draw returned Figure and int at n=1; .* its sentence"):
+        Explorer(lambda n: (go.Figure(), n), n=[1])
+
+
+class Said:
+    """What can stand below a figure."""
+
+    def __init__(self, words: str, number: int = 1) -> None:
+        self.words, self.view = words, f"<ul><li>{words} &amp; more</li></ul>"
+        self.metadata = {"findings": [{"number": number}]}
+
+    def __repr__(self) -> str:
+        return self.words
+
+
+def question(measured: float = 80) -> Prediction:
+    return Prediction(
+        "How much is left?", {"half": 50, "nearly all": 90}, measured, ["too little", "so it is"],
+        words=f"{measured} %",
+    )  # fmt: skip
+
+
+def covered(**more) -> Explorer:
+    return Explorer(draw, predict=question(), delta=[1, 2], **more)
+
+
+@pytest.fixture(autouse=True)
+def nothing_predicted(monkeypatch):
+    monkeypatch.setattr(prediction, "_kept", {})
+    monkeypatch.delenv("NNOPT_LAB_OPEN", raising=False)
+
+
+def test_a_prediction_hides_all_that_belongs_to_its_figure_until_it_is_answered():
+    shown = covered(shows=Said("found"))
+    cover, box = shown.widget.children
+    assert box.layout.display == "none"
+    assert shown.controls["delta"] in box.children
+    assert any("found" in getattr(part, "value", "") for part in box.children[1:])
+    assert cover.behind is box.layout
+    assert cover.right == 1
+    cover.set_trait("answer", 0)
+    cover.is_open = True
+    assert box.layout.display is None
+    assert predictions() == [("How much is left?", "answered", "half; measured: 80 %")]
+
+
+def test_waived_and_answered_after_seeing_are_told_apart():
+    cover, _ = covered().widget.children
+    assert predictions() == [("How much is left?", "not attempted", "")]
+    cover.is_open = True
+    assert predictions() == [("How much is left?", "waived", "measured: 80 %")]
+    cover.answer, cover.is_after = 1, True
+    assert predictions()[0][1:] == ("answered after seeing", "nearly all; measured: 80 %")
+
+
+def test_running_the_cell_again_keeps_the_answer():
+    first = covered()
+    first.widget.children[0].answer, first.widget.children[0].is_open = 0, True
+    first.close()
+    cover, box = covered().widget.children
+    assert (cover.answer, cover.is_open, box.layout.display) == (0, True, None)
+
+
+def test_all_covers_can_be_open_from_the_start(monkeypatch):
+    monkeypatch.setenv("NNOPT_LAB_OPEN", "1")
+    cover, box = covered().widget.children
+    assert cover.is_open
+    assert box.layout.display is None
+    assert cover.outcome == "not attempted"
+
+
+def test_the_text_begins_with_the_question_and_tells_neither_answer_nor_number():
+    texts = {
+        repr(Explorer(draw, predict=question(m), delta=[1, 2], shows=Said("found")))
+        for m in (40, 85)
+    }
+    (text,) = texts
+    assert text.startswith("How much is left?\n  half | nearly all\n  ")
+    assert text.endswith("found")
+    assert "40" not in text
+    assert "so it is" not in text
+    _, metadata = covered(shows=[Said("a", 1), Said("b", 2)])._repr_mimebundle_()
+    assert metadata == {"covered": True, "findings": [{"number": 1}, {"number": 2}]}
+
+
+def test_the_right_answer_is_computed_from_what_was_measured():
+    assert question(60).right == 0
+    assert question(75).right == 1
+    assert Prediction("Which?", ["a", "b"], "b", ["no", "yes"]).right == 1
+    number = Prediction("How much?", Stops([0, 50, 100], unit="%"), 40.0, "since")
+    assert (number.is_number, number.right, number.measured) == (True, 1, "40 %")
+    assert number.describe() == "How much?\n  a number from 0 % to 100 %"
+
+
+def test_bad_predictions_are_refused():
+    with pytest.raises(ValueError, match="'c' was measured, and is none of"):
+        Prediction("Which?", ["a", "b"], "c", ["no", "yes"])
+    with pytest.raises(ValueError, match="2 answers and 1 reasons; give a reason for each"):
+        Prediction("Which?", ["a", "b"], "a", "no")
 
 
 def test_bad_stops_are_refused():
@@ -240,8 +351,8 @@ def test_numbers_are_short_but_told_apart():
 
 
 def test_closing_closes_every_part():
-    shown = Explorer(draw, delta=[1, 2], kind=["line", "bar"])
-    parts = [shown.widget, *shown.widget.children]
+    shown = Explorer(draw, delta=[1, 2], kind=["line", "bar"], predict=question())
+    parts = [shown.widget, *shown.widget.children, *shown.widget.children[1].children]
     parts += [shown.controls["delta"].style, shown.widget.layout]
     assert all(part.comm is not None for part in parts)
     shown.close()
@@ -407,3 +518,6 @@ def test_live_takes_numbers_and_stops_only():
             Live(growing, curves_of, a=wrong)
     with pytest.raises(TypeError, match="draw returned NoneType"):
         Live(growing, lambda results: None, a=1.0)
+    silent = Live(lambda report, stop, a: None, curves_of, a=1.0)
+    silent.train()
+    wait_for(silent, "TypeError: run returned NoneType; it must return the sentence")

@@ -1,8 +1,10 @@
 from nnopt_lab import figures
-from nnopt_lab.figures import theme
+from nnopt_lab.figures import charts, theme
+from nnopt_lab.statistics import Verdict
 
 import numpy as np
 import pytest
+import xarray as xr
 
 
 def contrast(colour: str, background: str = "#FFFFFF") -> float:
@@ -35,45 +37,107 @@ def test_a_band_spans_the_interval():
     assert list(line["y"]) == [10, 20]
 
 
-def test_filters_leave_pruned_weights_white():
-    weight = np.array([[0.0, 0.5], [-0.5, 0.0]])
-    drawn = figures.pruning.filters({"pruned": weight, "retrained": weight}, {"dense": (62.5, 1)})
-    assert np.isnan(drawn.data[0].z).tolist() == [[True, False], [False, True]]
-    assert list(drawn.data[2].y) == [62.5]
-    assert list(drawn.data[2].error_y.array) == [1]
-
-
-def test_histogram_counts_every_weight_once():
-    weights = np.random.default_rng(0).normal(0, 0.4, 1000)
-    curve = {key: np.linspace(0, 0.5, 6) for key in ("threshold", "kept", "accuracy", "half_width")}
-    for threshold in (0.02, 0.06, 0.1):
-        drawn = figures.pruning.histogram(weights, threshold, curve, "threshold")
+def test_a_cut_leaves_gaps_and_counts_every_weight_once():
+    weights = {"a": np.random.default_rng(0).normal(0, 0.4, (2, 20, 30)), "b": np.ones((2, 4, 20))}
+    for epsilon in (0, 0.02, 0.3):
+        drawn, words = figures.pruning.cut(weights, epsilon)
+        n = int((np.abs(weights["a"][0]) < epsilon).sum())
+        assert np.isnan(drawn.data[0].z).sum() == n
         counts = {bars.name: sum(bars.y) for bars in drawn.data if bars.type == "bar"}
-        assert counts["pruned"] == (np.abs(weights) < threshold).sum()
-        assert counts["kept"] + counts["pruned"] == 1000
+        assert counts == {"cut": n, "kept": 680 - n}
+        assert f"cuts {n} of 680 weights" in words
 
 
-def test_masks_say_what_each_layer_keeps():
-    drawn = figures.pruning.masks({"first": np.eye(4, dtype=bool)})
-    assert "25.0 % kept" in drawn.layout.annotations[0].text
+def accuracies(**axes) -> xr.DataArray:
+    """Means 0.1, 0.2, ... over two seeds that differ by 0.02."""
+    shape = [len(values) for values in axes.values()]
+    means = 0.1 * (1 + np.arange(np.prod(shape)).reshape(shape))
+    values = np.stack([means - 0.01, means + 0.01], -1)
+    return xr.DataArray(values, {**axes, "seed": [0, 1]}, [*axes, "seed"], name="test_accuracy")
 
 
-def test_against_kept_goes_from_all_to_few_on_a_log_axis():
-    curves = {"magnitude": ([0.0, 0.99], [60, 30], [1, 2]), "no band": ([0.5], [7])}
-    drawn = figures.pruning.against_kept(
-        curves, chosen=0.99, title="t", y="accuracy (%)", dense=(60, 1)
-    )
-    assert drawn.layout.xaxis.type == "log"
+def plain(text: str) -> str:
+    return text.replace("\xa0", " ")
+
+
+def test_lines_know_their_quantities_and_say_what_stands_at_the_mark():
+    values = accuracies(rule=["largest", "random"], sparsity=[0.0, 0.9])
+    drawn, words = charts.lines(values, x="sparsity", mark=0.9, title="t")
+    shown = {trace.name: trace for trace in drawn.data if trace.name}
+    np.testing.assert_allclose(shown["largest"].x, [100, 10])
+    np.testing.assert_allclose(shown["random"].y, [30, 40])
+    assert drawn.layout.xaxis.title.text == "weights kept (%), log axis"
+    assert drawn.layout.yaxis.title.text == "test accuracy (%)"
     left, right = drawn.layout.xaxis.range
-    assert left > 2 > 0 > right  # decades of percent
-    marked, reference = drawn.layout.shapes
-    assert marked.x0 == marked.x1 == pytest.approx(1)
-    assert reference.y0 == reference.y1 == 57
-    lines = {trace.name: trace for trace in drawn.data if trace.name}
-    np.testing.assert_allclose(lines["magnitude"].x, [100, 1])
-    assert list(lines["no band"].y) == [7]
-    assert list(lines["dense"].x) == [100]
-    assert len(drawn.data) == 5
+    assert left > 2 > 1 > right  # decades of percent, from all to few
+    assert drawn.layout.shapes[0].x0 == pytest.approx(10)
+    assert plain(words) == "Weights kept 10 %: largest 20.0 ± 12.7 %, random 40.0 ± 12.7 %."
+    bands = [trace for trace in drawn.data if trace.fill == "toself"]
+    assert max(bands[0].y) == pytest.approx(20 + 12.706, abs=0.01)
+
+
+def test_one_line_needs_no_legend_and_numbers_name_lines_with_their_quantity():
+    drawn, words = charts.lines(accuracies(epsilon=[0, 0.1]), x="epsilon", title="t", mark=0.1)
+    assert drawn.layout.showlegend is False
+    assert plain(words) == "Threshold ε 0.1: 20.0 ± 12.7 %."
+    several, _ = charts.lines(accuracies(cut=[0.5, 0.9], step=[1, 2]), x="step", title="t")
+    assert [plain(t.name) for t in several.data if t.showlegend is not False] == [
+        *("cut 50 %", "cut 90 %")
+    ]
+
+
+def test_without_seeds_there_is_no_band_and_what_is_missing_is_left_out():
+    times = xr.DataArray(
+        [[1.0, np.nan], [0.5, 0.25]], {"kind": ["a", "b"], "sparsity": [0.5, 0.9]},
+        ("kind", "sparsity"), name="time",
+    )  # fmt: skip
+    drawn, words = charts.lines(times, x="sparsity", title="t", mark=0.9)
+    assert [len(trace.x) for trace in drawn.data] == [1, 2]
+    assert plain(words) == "Weights kept 10 %: b 25 %."
+
+
+def test_unknown_quantities_and_further_dimensions_are_refused():
+    with pytest.raises(KeyError, match="nothing is known of 'depth'"):
+        charts.lines(accuracies(depth=[1, 2]), x="depth", title="t")
+    with pytest.raises(KeyError, match="nothing is known of None"):
+        charts.lines(accuracies(cut=[1, 2]).rename(None), x="cut", title="t")
+    with pytest.raises(ValueError, match="one more at most besides 'seed'"):
+        charts.lines(accuracies(rule=["a"], cut=[1], step=[1]), x="step", title="t")
+    with pytest.raises(ValueError, match="one more at most"):
+        charts.lines(accuracies(rule=["a"]), x="step", title="t")
+
+
+def test_charts_of_intervals_have_a_row_a_place_from_the_top():
+    drawn, words = charts.intervals(accuracies(rule=["first", "second"]), title="t")
+    (dots,) = drawn.data
+    assert list(dots.y) == ["first", "second"]
+    assert list(dots.x) == pytest.approx([10, 20])
+    bottom, top = drawn.layout.yaxis.range
+    assert bottom > 1 > 0 > top
+    assert plain(words) == "Test accuracy: first 10.0 ± 12.7 %, second 20.0 ± 12.7 %."
+
+
+def verdict(claim: str, differences: list[float], unit: str = "points") -> Verdict:
+    return Verdict(claim, differences, margin=1, unit=unit)
+
+
+def test_claims_show_seeds_interval_margin_and_outcome():
+    shown = [verdict("it helps", [4, 5] * 4), verdict("it harms", [-0.1, 0.1] * 4)]
+    drawn, words = charts.claims(shown, title="t")
+    seeds, means, _legend = drawn.data
+    assert list(seeds.x) == [4, 5] * 4 + [-0.1, 0.1] * 4
+    assert list(means.x) == pytest.approx([4.5, 0])
+    assert [(zone.x0, zone.x1) for zone in drawn.layout.shapes] == [(-1, 1)] * 2
+    assert "it helps: <b>holds</b>" in drawn.layout.annotations[0].text
+    assert words == "2 claims: 1 × holds, 1 × no difference that matters."
+    with pytest.raises(ValueError, match=r"\['%', 'points'\]"):
+        charts.claims([*shown, verdict("c", [1, 2] * 4, "%")], title="t")
+
+
+def test_numbers_have_three_digits_and_a_true_minus():
+    assert [theme.number(x) for x in (0.1234, 12.34, 1234.5, -3.0)] == [
+        *("0.123", "12.3", "1234", "\N{MINUS SIGN}3")
+    ]
 
 
 def test_curves_have_styles_of_their_own_and_a_mark():
@@ -92,20 +156,6 @@ def test_intervals_stand_in_rows_from_the_top():
     assert list(dots.error_x.array) == [1, 2]
     bottom, top = drawn.layout.yaxis.range
     assert bottom > 1 > 0 > top
-
-
-def test_paired_differences_show_all_seeds_and_both_margins():
-    drawn = theme.paired_differences(
-        [-3, 4, 5], (2, 1), margin=1, unit="points", title="difference"
-    )
-    low, high = drawn.layout.xaxis.range
-    assert low < -3
-    assert high > 5
-    seeds, mean = drawn.data
-    assert list(seeds.x) == [-3, 4, 5]
-    assert (mean.x[0], mean.error_x.array[0]) == (2, 1)
-    (band,) = drawn.layout.shapes
-    assert (band.x0, band.x1) == (-1, 1)
 
 
 def test_series_stand_one_above_the_other():

@@ -1,7 +1,7 @@
 import copy
 
+from nnopt_lab.grid import grid
 from nnopt_lab.networks import INITIALISATIONS, mlp, single
-from nnopt_lab.training import grid
 
 import pytest
 import torch

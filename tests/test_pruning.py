@@ -2,8 +2,9 @@ from itertools import pairwise
 
 from nnopt_lab import pruning
 from nnopt_lab.data import digits
+from nnopt_lab.grid import grid
 from nnopt_lab.networks import mlp, single
-from nnopt_lab.training import evaluate, grid, train
+from nnopt_lab.training import evaluate, train
 
 import pytest
 import torch

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 from nnopt_lab import schedules
 from nnopt_lab.data import mnist1d
+from nnopt_lab.grid import grid
 from nnopt_lab.networks import mlp
 from nnopt_lab.schedules import (
     constant,
@@ -19,7 +20,7 @@ from nnopt_lab.schedules import (
     table,
     warm_up,
 )
-from nnopt_lab.training import grid, n_steps, train
+from nnopt_lab.training import n_steps, train
 
 import numpy as np
 import pytest

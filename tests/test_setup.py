@@ -65,6 +65,31 @@ def make(folder: Path, *arguments: str, **environment: str) -> subprocess.Comple
     )
 
 
+def address() -> str:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return project["urls"]["Repository"].removeprefix("https://github.com/")
+
+
+def test_the_address_of_the_repository_stands_in_one_place_and_the_others_agree(tmp_path):
+    places = [
+        found
+        for name in TRACKED
+        if not name.endswith((".npz", ".png")) and name != "tests/test_setup.py"
+        for found in re.findall(
+            r"(?:mybinder\.org/v2/gh|github\.com)/([\w.-]+/nnopt_lab)", (ROOT / name).read_text()
+        )
+    ]
+    assert set(places) == {address()}
+    assert len(places) == 2  # pyproject.toml, and the README's badge
+    shutil.copy(ROOT / "README.md", tmp_path)
+    make(tmp_path, "--version")
+    text = (tmp_path / "pyproject.toml").read_text()
+    (tmp_path / "pyproject.toml").write_text(text.replace(address(), "somebody/a-copy"))
+    subprocess.run(["make", "address"], cwd=tmp_path, check=True, capture_output=True)
+    expected = (ROOT / "README.md").read_text().replace(address(), "somebody/a-copy")
+    assert (tmp_path / "README.md").read_text() == expected
+
+
 def fake_python(folder: Path, script: str) -> str:
     path = folder / "python"
     path.write_text(f"#!/bin/sh\n{script}\n")

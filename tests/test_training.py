@@ -6,8 +6,9 @@ import textwrap
 import time
 
 from nnopt_lab.data import digits, mnist1d
+from nnopt_lab.grid import grid
 from nnopt_lab.networks import mlp, single
-from nnopt_lab.training import Recorder, backpropagate, evaluate, grid, n_steps, reshuffled, train
+from nnopt_lab.training import Recorder, backpropagate, evaluate, n_steps, reshuffled, train
 
 import numpy as np
 import pytest
@@ -254,7 +255,8 @@ def test_ctrl_c_ends_training_at_once():
         import time
         from nnopt_lab.data import mnist1d
         from nnopt_lab.networks import mlp
-        from nnopt_lab.training import grid, train
+        from nnopt_lab.grid import grid
+        from nnopt_lab.training import train
         runs = grid(seed=range(8))
         steps = []
         def watch(step, model, loss):
@@ -274,51 +276,6 @@ def test_ctrl_c_ends_training_at_once():
         os.kill(process.pid, signal.SIGINT)
         assert process.stdout.readline().startswith("interrupted after")
         assert process.wait(10) == 0
-
-
-def test_grid_names_networks():
-    runs = grid(delta=[0, 0.5], seed=[7, 9, 11])
-    assert len(runs) == 6
-    assert runs.shape == (2, 3)
-    assert runs.axes["delta"] == (0, 0.5)
-    assert runs["delta"].tolist() == [0, 0, 0, 0.5, 0.5, 0.5]
-    assert runs["seed"].tolist() == [7, 9, 11, 7, 9, 11]
-    assert runs.index(delta=0.5, seed=9) == 4
-
-
-def test_grid_labels_what_was_measured():
-    runs = grid(delta=[0, 0.5], seed=[7, 9])
-    found = runs.label(torch.arange(4.0))
-    assert found.sel(delta=0.5, seed=7) == 2
-    found = runs.label(torch.arange(12.0).view(4, 3), step=[10, 20, 30])
-    assert found.dims == ("delta", "seed", "step")
-    assert found.sel(delta=0.5, seed=9, step=20) == 10
-    with pytest.raises(ValueError, match=r"shape \(3,\); give \(4,\)"):
-        runs.label(torch.zeros(3))
-
-
-def test_bad_grids_are_refused():
-    with pytest.raises(ValueError, match="a grid needs seeds"):
-        grid(delta=[0, 1])
-    with pytest.raises(ValueError, match="each once"):
-        grid(delta=[1, 1], seed=[0])
-    with pytest.raises(ValueError, match="one or more values"):
-        grid(delta=[], seed=[0])
-    with pytest.raises(ValueError, match="whole numbers from 0"):
-        grid(seed=[0.5])
-    with pytest.raises(ValueError, match="whole numbers from 0"):
-        grid(seed=[-1])
-    with pytest.raises(ValueError, match="name it otherwise"):
-        grid(epoch=[1], seed=[0])
-    runs = grid(rule=["a", "b"], seed=[0])
-    with pytest.raises(KeyError, match="no axis 'delta'"):
-        runs["delta"]
-    with pytest.raises(TypeError, match="no numbers"):
-        runs["rule"]
-    with pytest.raises(KeyError, match="a value for each"):
-        runs.index(seed=0)
-    with pytest.raises(KeyError, match="has no value 'c'"):
-        runs.index(rule="c", seed=0)
 
 
 @pytest.mark.parametrize(

@@ -7,22 +7,16 @@ import inspect
 import signal
 import threading
 import traceback
-import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nnopt_lab.explorer import Stops, cells
-
-import ipywidgets
+from nnopt_lab.explorer import predictions
 
 SECONDS = 5.0  # that an answer may take, unless its exercise allows more
 
-RIGHT, WRONG, NOT_ATTEMPTED, PREDICTED = "right", "wrong", "not attempted", "predicted"
-
-
-NOT_YET = ""  # where the slider of a prediction stands before it is made
+RIGHT, WRONG, NOT_ATTEMPTED = "right", "wrong", "not attempted"
 
 
 class Wrong(Exception):
@@ -142,19 +136,20 @@ class Exercise:
 
 
 def diagnosed(diagnosis: Any, right: str, reasons: Mapping[str, str]) -> None:
-    """Raise ``Wrong`` unless a diagnosis of the bug clinic is the right letter.
+    """Raise ``Wrong`` unless a diagnosis of the bug clinic is right.
 
     Parameters
     ----------
     diagnosis : object
-        What the learner gave.
+        What the learner gave, in any style: ``"b"``, ``"(B)"``, ``["b"]``, ``"b, c, a"``.
     right : str
-        The right letter.
+        The right letter, or letters in their order.
     reasons : mapping of str to str
-        Why each other letter is wrong.
+        Why each other one is wrong.
     """
-    if diagnosis != right:
-        known = reasons.get(diagnosis, f"Give one of the letters {sorted([right, *reasons])}.")
+    given = "".join(filter(str.isalpha, str(diagnosis).lower()))
+    if given != right:
+        known = reasons.get(given, f"Give one of the letters {sorted([right, *reasons])}.")
         raise Wrong(f"Diagnosis {diagnosis!r}: {known}")
 
 
@@ -255,108 +250,12 @@ class _TimeLimit:
             self._is_over = True
 
 
-class Prediction:
-    """A question to answer before the run; the answer then stands beside what was measured.
-
-    Nothing waits for it: a notebook runs through without.
-
-    Parameters
-    ----------
-    question : str
-        What will be found.
-    options : iterable or Stops
-        All words (radio buttons), or all numbers (a slider).
-    """
-
-    def __init__(self, question: str, options: Iterable[Any] | Stops) -> None:
-        self.question = question
-        self._stops = options if isinstance(options, Stops) else Stops(options)
-        values = list(self._stops.values)
-        choices = [(self._stops.words(value), value) for value in values]
-        style = {"description_width": "initial"}
-        wide = ipywidgets.Layout(width="min(36rem, 98%)")
-        if isinstance(values[0], str):
-            self.control: Any = ipywidgets.RadioButtons(options=choices, value=None, layout=wide)
-        else:
-            self.control = ipywidgets.SelectionSlider(
-                options=[("not yet", NOT_YET), *choices], value=NOT_YET, style=style, layout=wide,
-                description="your prediction",
-            )  # fmt: skip
-        asked = ipywidgets.HTML(f"<b>{html.escape(question)}</b>")
-        self.widget = ipywidgets.VBox([asked, self.control])
-        self.close = weakref.finalize(self, cells.close_widgets, self.widget)
-        self.close.atexit = False  # the kernel takes all with it
-
-    @property
-    def value(self) -> Any:
-        """The option chosen, or None."""
-        chosen = self.control.value
-        return None if chosen == NOT_YET else chosen
-
-    def compare(self, measured: Any, words: str = "") -> "Comparison":
-        """Show the prediction beside what was measured; it follows when the prediction changes.
-
-        Parameters
-        ----------
-        measured : str or float
-            The option that came true, or the number measured.
-        words : str
-            How to read the measured value; by default the value with its unit.
-        """
-        return Comparison(self, measured, words or self._stops.words(measured))
-
-    def __repr__(self) -> str:
-        """Return question and options."""
-        return f"{self.question}\n  {self._stops.describe('your prediction')}"
-
-    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        return cells.bundle(self, self.widget)
-
-
-class Comparison:
-    """A prediction beside what was measured."""
-
-    def __init__(self, prediction: Prediction, measured: Any, words: str) -> None:
-        self.prediction, self.measured, self.words = prediction, measured, words
-        self.widget = ipywidgets.HTML(html.escape(self.sentence))
-        prediction.control.observe(self._follow, "value")
-        self.close = weakref.finalize(self, cells.close_widgets, self.widget)
-        self.close.atexit = False  # the kernel takes all with it
-        self._keep()
-
-    @property
-    def sentence(self) -> str:
-        """What was predicted, and what was measured."""
-        value = self.prediction.value
-        if value is None:
-            return f"You made no prediction. Measured: {self.words}."
-        said = f"You predicted {self.prediction._stops.words(value)}; measured: {self.words}."
-        if isinstance(value, str):
-            return f"{said} {'As you said.' if value == self.measured else 'Not as you said.'}"
-        return said
-
-    def _follow(self, _change: object) -> None:
-        self.widget.value = html.escape(self.sentence)
-        self._keep()
-
-    def _keep(self) -> None:
-        is_made = self.prediction.value is not None
-        words = self.sentence if is_made else "No prediction was made."
-        _kept[self.prediction.question] = Feedback(PREDICTED if is_made else NOT_ATTEMPTED, words)
-
-    def __repr__(self) -> str:
-        """Return what is the same on any computer."""
-        return f"Your prediction, beside your run: {self.prediction.question}"
-
-    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        return cells.bundle(self, self.widget)
-
-
 class Answers:
-    """What was answered and predicted since the kernel started, in the order of first answers."""
+    """What was predicted, then what was answered since the kernel started."""
 
     def __init__(self) -> None:
-        self.rows = [(name, kept.outcome, kept.words) for name, kept in _kept.items()]
+        exercises = [(name, kept.outcome, kept.words) for name, kept in _kept.items()]
+        self.rows = predictions() + exercises
 
     def markdown(self) -> str:
         """Return a table in Markdown."""
@@ -366,7 +265,7 @@ class Answers:
             lines.append(f"| {' | '.join(cells_of_row)} |")
         return "\n".join(lines)
 
-    def save(self, path: str) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the table to a Markdown file, to hand in; it replaces an older one.
 
         Raises
@@ -374,8 +273,8 @@ class Answers:
         ValueError
             If the name does not end in ``.md``.
         """
-        if not path.endswith(".md"):
-            raise ValueError(f"the file is {path!r}; give a name that ends in .md.")
+        if not str(path).endswith(".md"):
+            raise ValueError(f"the file is {str(path)!r}; give a name that ends in .md.")
         Path(path).write_text(self.markdown() + "\n", encoding="utf-8")
 
     def __repr__(self) -> str:
@@ -383,11 +282,14 @@ class Answers:
         return "\n".join(f"{outcome}: {name}" for name, outcome, _ in self.rows)
 
     def _repr_html_(self) -> str:
-        rows = [
-            f"<tr>{''.join(f'<td>{html.escape(part)}</td>' for part in row)}</tr>"
-            for row in self.rows
-        ]
-        return f"<table>{''.join(rows)}</table>"
+        left, whole = "text-align: left; vertical-align: top", "; white-space: nowrap"
+        rows = "".join(
+            f'<tr><td style="{left}">{html.escape(name)}</td>'
+            f'<td style="{left}{whole}">{html.escape(outcome)}</td>'
+            f'<td style="{left}">{html.escape(words)}</td></tr>'
+            for name, outcome, words in self.rows
+        )
+        return f"<table>{rows}</table>"
 
 
 def answers() -> Answers:

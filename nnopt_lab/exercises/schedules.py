@@ -1,23 +1,188 @@
-"""Exercises and clinic of the lesson on learning-rate decay."""
+"""The lesson on learning-rate decay: its questions with their findings, exercises and clinic."""
 
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from functools import cache
+from itertools import permutations
 from typing import Any
 
 from nnopt_lab import schedules
 from nnopt_lab.data import mnist1d
 from nnopt_lab.exercises.core import Exercise, Wrong, diagnosed
-from nnopt_lab.explorer import Progress
+from nnopt_lab.explorer import Prediction, Progress, Stops
+from nnopt_lab.grid import grid
 from nnopt_lab.networks import mlp
-from nnopt_lab.training import grid, n_steps, train
+from nnopt_lab.statistics import Findings, interval
+from nnopt_lab.training import n_steps, train
 
 import numpy as np
 import torch
+import xarray as xr
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, StepLR
+
+
+def half_rate(left: float, strongest: float, too_fast: float) -> dict[str, Any]:
+    """Ask what half of a constant rate leaves of the excess loss on the bowl.
+
+    Parameters
+    ----------
+    left : float
+        Excess loss at rate 0.2 over that at 0.4.
+    strongest : float
+        The same of a decayed rate that begins at 0.4.
+    too_fast : float
+        Excess loss of a small rate that falls fast over that of one that falls slowly.
+    """
+    return {
+        "predict": Prediction(
+            "The rate stays, and is halved from 0.4 to 0.2. What share of the excess loss is left?",
+            Stops(range(0, 101, 5), unit="%"),
+            100 * left,
+            "The height of the cloud is nearly proportional to the rate.",
+            words=f"{100 * left:.0f} %",
+        ),
+        "shows": Findings(
+            {
+                "With half the rate about half of the excess loss is left.": bool(
+                    0.35 < left < 0.6
+                ),
+                "With δ = 0.03 less than half is left of that at α₀ = 0.4.": strongest < 0.5,
+                "A rate that is small at first and falls fast leaves them on the slope.": too_fast
+                > 1,
+            }
+        ),
+    }
+
+
+def early_lead(validation: xr.DataArray) -> dict[str, Any]:
+    """Ask which of two rates is ahead early, both from 0.05.
+
+    Parameters
+    ----------
+    validation : xarray.DataArray
+        Accuracy in [0, 1]; dimensions ``delta``, ``alpha0``, ``seed`` and ``epoch``.
+    """
+    at = validation.sel(alpha0=0.05, epoch=10, drop=True)
+    lead = at.sel(delta=0, drop=True) - at.sel(delta=0.03, drop=True)
+    answers = {"the decayed rate": -5.0, "neither by 2 points": 0.0, "the constant rate": 5.0}
+    reason = "Smaller steps are slower, as long as the larger ones are not too large."
+    return {
+        "predict": Prediction(
+            "Both start at α₀ = 0.05, one decays with δ = 0.03. Which is ahead after 10 of 25 "
+            "epochs?",
+            answers,
+            100 * float(lead.mean()),
+            [reason] * 3,
+            words=f"the constant rate is ahead by {interval(100 * lead)} points",
+        ),
+        "shows": Findings(
+            {
+                "After 10 epochs the rate that stays at 0.05 is more than 2 points ahead.": lead
+                - 0.02
+            }
+        ),
+    }
+
+
+def pairs_of_rates(final: xr.DataArray) -> Findings:
+    """Say what the map of all pairs shows.
+
+    Parameters
+    ----------
+    final : xarray.DataArray
+        Validation accuracy in percent; dimensions ``delta`` and ``alpha0``.
+    """
+    best, staying = float(final.max()), float(final.sel(delta=0).max())
+
+    def at(alpha0: float, delta: float) -> float:
+        return float(final.sel(alpha0=alpha0, delta=delta))
+
+    return Findings(
+        {
+            "At α₀ = 0.4 a rate that stays leaves fewer than 35 % right; δ = 0.01 lifts that above "
+            "55 %.": at(0.4, 0) < 35 < 55 < at(0.4, 0.01),
+            "At 0.05 a strong decay (0.1) holds back by more than 5 points.": at(0.05, 0.1)
+            < at(0.05, 0) - 5,
+            "At 0.05 no decay helps by 2 points.": float(final.sel(alpha0=0.05).max())
+            < at(0.05, 0) + 2,
+            "The best pair is more than 2 points above every rate that stays.": best > staying + 2,
+        }
+    )
+
+
+def each_at_its_best(accuracy: Mapping[str, xr.DataArray], best: Mapping[str, Any]) -> Findings:
+    """Say what the ranking of the schedules shows.
+
+    Parameters
+    ----------
+    accuracy : mapping of str to xarray.DataArray
+        Test accuracy in percent by kind of data; dimensions ``schedule``, ``alpha0``, ``seed``.
+    best : mapping of str to xarray.DataArray
+        The best first rate by kind of data; dimension ``schedule``.
+    """
+    found: dict[str, bool] = {}
+    for regime, lead in (("memorising", 2), ("nearly fresh", 5)):
+        here = accuracy[regime].mean("seed")
+        at_5, top = here.sel(alpha0=0.05), here.sel(alpha0=best[regime])
+        constant = float(top.sel(schedule="constant"))
+        found |= {
+            f"{regime}: at 0.05 for all, nothing beats the rate that stays by 2 points.": bool(
+                at_5.max() < at_5.sel(schedule="constant") + 2
+            ),
+            f"{regime}: at 0.05, 1/√ is more than 3 points behind it.": bool(
+                at_5.sel(schedule="1/√") < at_5.sel(schedule="constant") - 3
+            ),
+            f"{regime}: each at its best, linear and cosine are more than {lead} points ahead.": (
+                bool(top.sel(schedule=["linear", "cosine"]).min() > constant + lead)
+            ),
+            f"{regime}: each decay has a larger best rate than the rate that stays.": bool(
+                (best[regime].isel(schedule=slice(1, None)) > best[regime].isel(schedule=0)).all()
+            ),
+        }
+    return Findings(found)
+
+
+def ends(measured: Mapping[tuple[str, str], xr.Dataset]) -> Findings:
+    """Say what the fresh seeds show besides the claims.
+
+    Parameters
+    ----------
+    measured : mapping of (str, str) to xarray.Dataset
+        By kind of data and arm: ``accuracy`` and ``gap`` in percent; dimensions ``seed``, ``step``.
+    """
+    slacks: dict[str, Any] = {}
+    for regime, least in (("memorising", 3), ("nearly fresh", 5)):
+        arms = {arm: found for (kind, arm), found in measured.items() if kind == regime}
+        lead = arms["cosine"].accuracy - arms["constant"].accuracy
+        gaps = {arm: float(found.gap.isel(step=-1).mean()) for arm, found in arms.items()}
+        slacks |= {
+            f"{regime}: in the end cosine is more than {least} points ahead.": lead.isel(step=-1)
+            - least,
+            f"{regime}: cosine is ahead from half of the training on.": bool(
+                interval(lead.isel(step=4)).low > 0
+            ),
+            f"{regime}: 1/√ from 0.05 has the smallest gap of all: it has learned least.": bool(
+                min(gaps, key=lambda arm: gaps[arm]) == "1/√, α₀ 0.05"
+            ),
+        }
+    return Findings(slacks)
+
+
+def silent_mistakes(warned: Mapping[str, str]) -> Findings:
+    """Say how many mistakes torch notices.
+
+    Parameters
+    ----------
+    warned : mapping of str to str
+        What torch said, by mistake.
+    """
+    n = list(warned.values()).count("torch warns.")
+    return Findings({"Two of the four mistakes raise a warning; the others are silent.": n == 2})
+
 
 Rule = Callable[..., Any]
 Loader = Sequence[tuple[Tensor, Tensor]]
@@ -274,13 +439,16 @@ def _applied(mended: Rule, optimizer: Optimizer, *inputs: Any) -> list[float]:
 
 
 def _check_loop(diagnoses: str, mended: Rule) -> str:
-    if str(diagnoses).lower().replace(" ", "") != "bca":
-        raise Wrong(
-            "Not these. A rate that falls within the first epoch was multiplied at every batch; "
-            "one that is small from the start was stepped before; one that never falls begins anew."
-        )
+    signs = (
+        "A rate that falls within the first epoch was multiplied at every batch; one that is small "
+        "from the start was stepped before; one that never falls begins anew."
+    )
+    diagnosed(diagnoses, "bca", {"".join(order): signs for order in permutations("abc")})
     net, loader = nn.Linear(5, 2), _loader()
     optimizer = SGD(net.parameters(), lr=0.1)
+    ours = deepcopy(net)
+    ours_optimizer = SGD(ours.parameters(), lr=0.1)
+    _solve_loop(ours, ours_optimizer, StepLR(ours_optimizer, 2, 0.5), loader, 6)
     before = net.weight.detach().clone()
     found = _applied(mended, optimizer, net, optimizer, StepLR(optimizer, 2, 0.5), loader, 6)
     n, plan = len(loader), [0.1 * 0.5 ** (epoch // 2) for epoch in range(6)]
@@ -291,6 +459,11 @@ def _check_loop(diagnoses: str, mended: Rule) -> str:
     words = schedules.compare(np.repeat(plan, n), found)
     if "agree" not in words:
         raise Wrong(words)
+    if not torch.allclose(net.weight, ours.weight, atol=1e-5):
+        raise Wrong(
+            "The rates are as planned, but the weights go another way: each batch needs "
+            "zero_grad(), the gradient of its cross-entropy, and a step down."
+        )
     return "Made once, stepped once an epoch, after the optimizer, and never just to look at it."
 
 

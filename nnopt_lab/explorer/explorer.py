@@ -1,14 +1,16 @@
 """``Explorer``: an ordinary function that returns a plotly figure, turned into sliders."""
 
+import html
 import re
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, Protocol
 
 from nnopt_lab.explorer import bank, cells, ranges
 from nnopt_lab.explorer.plot import Plot, frame, png
+from nnopt_lab.explorer.prediction import Cover, Prediction
 from nnopt_lab.explorer.stops import Stops
 
 import ipywidgets
@@ -16,6 +18,18 @@ import plotly.graph_objects as go
 
 MAXIMUM_STOPS = 2000
 MAXIMUM_BYTES = 8_000_000
+
+
+class Shown(Protocol):
+    """What can stand below a figure: its ``repr`` is the text that is compared, if any."""
+
+    @property
+    def metadata(self) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+        """What is stored with the output, lists by name."""
+
+    @property
+    def view(self) -> str:
+        """What is seen, as HTML."""
 
 
 class Explorer:
@@ -28,11 +42,13 @@ class Explorer:
     Parameters
     ----------
     draw : callable
-        Takes one keyword argument for each control; returns a ``plotly.graph_objects.Figure``.
-        Anything may vary from stop to stop. An axis keeps one range over all stops unless ``draw``
-        sets it.
-    say : callable, optional
-        Takes the same arguments; returns the sentence under the figure.
+        Takes one keyword argument for each control; returns a ``plotly.graph_objects.Figure``, or
+        a figure and the sentence under it. Anything may vary from stop to stop. An axis keeps one
+        range over all stops unless ``draw`` sets it.
+    predict : Prediction, optional
+        Covers all that is shown until it is answered or waived. Give the cell no other output.
+    shows : one or more of what has a text, metadata and a view
+        Stands below the figure, such as ``statistics.Findings``.
     **stops : iterable or Stops
         The values of each argument, all numbers, all words or all booleans.
 
@@ -48,17 +64,21 @@ class Explorer:
     ValueError
         If there are more than 2 000 combinations of stops, or the figures need over 8 MB.
     RuntimeError
-        If ``draw`` or ``say`` fails at some stop.
+        If ``draw`` fails at some stop.
     TypeError
-        If ``draw`` does not return a Figure, or ``say`` no text.
+        If ``draw`` returns neither a Figure nor a Figure and a text.
     """
 
     def __init__(
         self,
-        draw: Callable[..., go.Figure],
-        say: Callable[..., str] | None = None,
+        draw: Callable[..., go.Figure | tuple[go.Figure, str]],
+        *,
+        predict: Prediction | None = None,
+        shows: Shown | Sequence[Shown] = (),
         **stops: Iterable[Any] | Stops,
     ) -> None:
+        self._predict = predict
+        self._shows = [*shows] if isinstance(shows, Sequence) else [shows]
         self._stops = {n: s if isinstance(s, Stops) else Stops(s) for n, s in stops.items()}
         sizes = [len(list(s.values)) for s in self._stops.values()]
         if prod(sizes) > MAXIMUM_STOPS:
@@ -70,14 +90,7 @@ class Explorer:
             dict(zip(self._stops, values, strict=True))
             for values in product(*(s.values for s in self._stops.values()))
         ]
-        self._frames = [
-            frame(
-                _call(draw, "draw", values),
-                "" if say is None else _call(say, "say", values),
-                _words(values),
-            )
-            for values in combinations
-        ]
+        self._frames = [frame(_call(draw, values), _words(values)) for values in combinations]
         ranges.share([drawn["figure"] for drawn in self._frames])
         packed = bank.pack(self._frames)
         if len(packed) > MAXIMUM_BYTES:
@@ -87,7 +100,10 @@ class Explorer:
             )
         self.controls = {name: s.control(name) for name, s in self._stops.items()}
         controls = [*self.controls.values()]
-        self.widget = ipywidgets.VBox([*controls, Plot(packed, controls, sizes)])
+        below = [ipywidgets.HTML(shown.view) for shown in self._shows if shown.view]
+        self.widget = ipywidgets.VBox([*controls, Plot(packed, controls, sizes), *below])
+        if predict is not None:
+            self.widget = ipywidgets.VBox([Cover(predict, self.widget.layout), self.widget])
         self.close = weakref.finalize(self, cells.close_widgets, self.widget)
         self.close.atexit = False  # the kernel takes all with it
 
@@ -103,7 +119,7 @@ class Explorer:
 
     @property
     def sentence(self) -> str:
-        """The sentence under the figure now; empty without ``say``."""
+        """The sentence under the figure now, if any."""
         sentence: str = self._frames[self._position]["words"]
         return sentence
 
@@ -116,31 +132,49 @@ class Explorer:
         return position
 
     def __repr__(self) -> str:
-        """Return title and controls: what is the same on any computer."""
+        """Return question, title, controls and what is shown: the same on any computer."""
         title = self._frames[0]["figure"]["layout"].get("title", {}).get("text", "")
         lines = [
+            *([] if self._predict is None else [self._predict.describe()]),
             re.sub(r"\s*<br>\s*", ": ", title),
             *(s.describe(n) for n, s in self._stops.items()),
+            *filter(None, map(repr, self._shows)),
         ]
         return "\n  ".join(re.sub(r"<[^>]+>", "", line) for line in lines)
 
-    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        """Return the live view; or, for a notebook that is stored, a picture."""
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the live view, or a picture for a notebook that is stored; and its metadata.
+
+        These are whether it is covered, and the numbers behind what is shown.
+        """
         if not self.close.alive:
             raise RuntimeError("this Explorer was closed; run the cell that makes it again.")
-        picture = {"image/png": png(self._frames[self._position])} if cells.is_stored() else {}
-        return picture | cells.bundle(self, self.widget)
+        metadata: dict[str, Any] = {"covered": self._predict is not None}
+        for shown in self._shows:
+            for name, rows in shown.metadata.items():
+                metadata.setdefault(name, []).extend(rows)
+        picture = {}
+        if cells.is_stored():
+            below = [line for shown in self._shows for line in _lines(shown.view)]
+            picture = {"image/png": png(self._frames[self._position], below)}
+        return picture | cells.bundle(self, self.widget), metadata
 
 
-def _call(function: Callable[..., Any], role: str, values: dict[str, Any]) -> Any:
+def _call(draw: Callable[..., Any], values: dict[str, Any]) -> Any:
     try:
-        return function(**values)
+        return draw(**values)
     except Exception as error:
         raise RuntimeError(
-            f"{role} failed at {_words(values)}: {type(error).__name__}: {error}. Call it with "
+            f"draw failed at {_words(values)}: {type(error).__name__}: {error}. Call it with "
             "these values by itself to see where, or leave the stop out."
         ) from error
 
 
 def _words(values: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in values.items()) or "its only stop"
+
+
+def _lines(view: str) -> list[str]:
+    """Return HTML as lines of text, for a picture."""
+    text = re.sub(r"<[^>]+>", "", view.replace("</li>", "\n"))
+    return html.unescape(text).strip().split("\n")

@@ -119,7 +119,7 @@ class Live:
         self._seen = time.monotonic()
 
     def _packed(self, words: str) -> bytes:
-        self._frame = frame(self._draw(self.results), words, "these results")
+        self._frame = frame(self._draw(self.results), "these results", words)
         return bank.pack([self._frame])
 
     def _say(self, words: str, is_error: bool = False) -> None:
@@ -153,7 +153,13 @@ class _Request:
             panel._bar.value = 0
             panel._say("Training.")
             if not self.stopped.is_set():
-                self._draw(panel._run(self.report, self.is_stopped, **self.values))
+                said = panel._run(self.report, self.is_stopped, **self.values)
+                if not isinstance(said, str):
+                    raise TypeError(
+                        f"run returned {type(said).__name__}; it must return the sentence under "
+                        "the figure."
+                    )
+                self._draw(said)
             words = f"Stopped at {100 * self.share:.0f} %."
             if not self.stopped.is_set():
                 panel._bar.value, words = 1, "Done."

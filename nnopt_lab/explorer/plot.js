@@ -32,7 +32,16 @@ const config = {
   modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d"],
 };
 
+// The title stands above the figure as text of the page, which breaks where the page is narrow.
+function withoutTitle(layout) {
+  const { title, ...rest } = layout;
+  const top = layout.margin?.t ?? layout.template?.layout?.margin?.t;
+  if (title?.text && top === undefined) rest.margin = { ...rest.margin, t: 30 };
+  return [rest, (title?.text ?? "").replace(/<br>/g, ": ").replace(/<[^>]+>/g, "")];
+}
+
 async function render({ model, el }) {
+  const heading = document.createElement("p");
   const paper = document.createElement("div");
   const sentence = document.createElement("p");
   const trouble = document.createElement("p");
@@ -43,7 +52,8 @@ async function render({ model, el }) {
   trouble.className = "nnopt-lab-trouble";
   trouble.setAttribute("role", "alert");
   trouble.hidden = true;
-  el.append(paper, sentence, trouble);
+  heading.className = "nnopt-lab-title";
+  el.append(heading, paper, sentence, trouble);
 
   const fail = (error) => {
     trouble.textContent = `This figure could not be drawn: ${error.message ?? error}. `
@@ -70,10 +80,12 @@ async function render({ model, el }) {
       try {
         const k = controls.reduce((at, control, i) => at * sizes[i] + position(control), 0);
         const { figure, words } = frame(k);
+        const [layout, title] = withoutTitle(figure.layout);
+        heading.textContent = title;
         sentence.textContent = words;
-        paper.setAttribute("aria-label", words || figure.layout.title?.text || "figure");
-        figure.layout.uirevision ??= "kept"; // the learner's zoom outlives a move of the slider
-        Plotly.react(paper, figure.data, figure.layout, config).catch(fail);
+        paper.setAttribute("aria-label", [title, words].filter(Boolean).join(". ") || "figure");
+        layout.uirevision ??= "kept"; // the learner's zoom outlives a move of the slider
+        Plotly.react(paper, figure.data, layout, config).catch(fail);
         trouble.hidden = true;
       } catch (error) {
         fail(error);

@@ -1,6 +1,7 @@
 """The widget that draws: figures in one bank, moved between in the browser by ``plot.js``."""
 
 import gzip
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,9 @@ import traitlets
 from plotly.offline import get_plotlyjs
 
 _HERE = Path(__file__).parent
+
+# Pixels in a stored picture. In the browser the title stands above the figure, as text of the page.
+MARGIN_TOP, TITLE_HEIGHT, LINE_HEIGHT = 30, 34, 18
 
 
 class _Library(anywidget.AnyWidget):
@@ -70,44 +74,70 @@ class Plot(anywidget.AnyWidget):
         )
 
 
-def frame(figure: object, words: object, where: str) -> dict[str, Any]:
+def frame(drawn: object, where: str, words: str = "") -> dict[str, Any]:
     """Return a figure and its sentence as a frame of a bank.
 
     Parameters
     ----------
-    figure, words : object
-        What ``draw`` and ``say`` of a learner returned.
+    drawn : object
+        What ``draw`` of a learner returned: a figure, or a figure and its sentence.
     where : str
         For the error: at which values.
+    words : str
+        The sentence of a figure that came alone.
 
     Raises
     ------
     TypeError
-        If they are no Figure and no text.
+        If it is neither.
     """
-    if not isinstance(figure, go.Figure):
+    figure, sentence = drawn if isinstance(drawn, tuple) and len(drawn) == 2 else (drawn, words)
+    if not isinstance(figure, go.Figure) or not isinstance(sentence, str):
+        kinds = " and ".join(type(part).__name__ for part in (figure, sentence))
         raise TypeError(
-            f"draw returned {type(figure).__name__} at {where}; it must return a "
-            "plotly.graph_objects.Figure."
+            f"draw returned {kinds if isinstance(drawn, tuple) else type(drawn).__name__} at "
+            f"{where}; it must return a plotly.graph_objects.Figure, or one and its sentence."
         )
-    if not isinstance(words, str):
-        raise TypeError(f"say returned {type(words).__name__} at {where}; it must return a text.")
-    return {"figure": bank.with_arrays(figure.to_plotly_json()), "words": words}
+    return {"figure": bank.with_arrays(figure.to_plotly_json()), "words": sentence}
 
 
-def png(drawn: Mapping[str, Any]) -> bytes:
-    """Draw a frame with its sentence below, 900 pixels wide; needs kaleido and a Chromium."""
+def png(drawn: Mapping[str, Any], below: Sequence[str] = ()) -> bytes:
+    """Draw a frame with its title above and its sentence below, 900 pixels wide.
+
+    Parameters
+    ----------
+    drawn : mapping
+        A frame.
+    below : sequence of str
+        Further lines below the sentence.
+
+    It needs kaleido and a Chromium.
+    """
     figure = go.Figure(drawn["figure"])
-    if drawn["words"]:
-        lines = textwrap.wrap(drawn["words"], 120)
-        room = 10 + 18 * len(lines)
-        below = (figure.layout.margin.b or figure.layout.template.layout.margin.b or 80) + room
-        height = figure.layout.height or figure.layout.template.layout.height or 450
-        figure.update_layout(height=height + room, margin_b=below)
+    size = {**figure.layout.template.layout.to_plotly_json(), **figure.layout.to_plotly_json()}
+    margin = {"t": MARGIN_TOP, "b": 80, "l": 80, **size.get("margin", {})}
+    above = TITLE_HEIGHT * bool(figure.layout.title.text) + _legend_height(figure)
+    texts = [drawn["words"], *below]
+    lines = [line for text in texts for line in textwrap.wrap(text, 120)]
+    room = 10 + LINE_HEIGHT * len(lines) if lines else 0
+    if lines:
         figure.add_annotation(
             text="<br>".join(lines), font_size=12, showarrow=False, align="left",
-            x=0, xref="paper", xanchor="left", xshift=-50,
-            y=0, yref="paper", yanchor="bottom", yshift=-below,
+            x=0, xref="paper", xanchor="left", xshift=10 - margin["l"],
+            y=0, yref="paper", yanchor="bottom", yshift=-margin["b"] - room,
         )  # fmt: skip
+    figure.update_layout(
+        height=size.get("height", 450) + above + room,
+        margin={"t": margin["t"] + above, "b": margin["b"] + room},
+        title={"y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 12}},
+    )
     picture: bytes = figure.to_image(format="png", width=900)
     return picture
+
+
+def _legend_height(figure: go.Figure) -> int:
+    """Return about how much room a legend above the axes takes."""
+    names = [t.name for t in figure.data if t.name and t.showlegend is not False]
+    if len(names) < 2 or figure.layout.legend.orientation != "h":
+        return 0
+    return 22 * math.ceil(sum(60 + 7 * len(name) for name in names) / 800)

@@ -117,8 +117,7 @@ def learning_curves(
         )
         for number, (panel, named) in enumerate(lines.items())
     }
-    above = theme.LEGEND_ABOVE | {"margin_t": 130}
-    above["legend"] = {**theme.LEGEND_ABOVE["legend"], "y": 1.1}
+    above: dict[str, Any] = {"legend": {**theme.LEGEND_ABOVE["legend"], "y": 1.08}}
     return theme.side_by_side(panels, title=title, **above)
 
 

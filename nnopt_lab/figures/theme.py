@@ -18,8 +18,10 @@ _AXIS = {
     "showline": True,
     "linecolor": GREY,
     "ticks": "outside",
+    "tickfont": {"size": 13},
     "gridcolor": GRID,
     "zeroline": False,
+    "title": {"standoff": 8, "font": {"size": 14}},
 }
 
 # plotly would label 2 and 5 as digits without their power of ten.
@@ -27,12 +29,9 @@ _TICKS = [digit * 10.0**power for power in range(-4, 6) for digit in (1, 2, 5)]
 LOG_TICKS = {"type": "log", "tickvals": _TICKS, "ticktext": [f"{tick:g}" for tick in _TICKS]}
 DECADES = {"type": "log", "dtick": 1, "exponentformat": "power"}  # for an axis over several
 
-# Room for three rows above the axes, so that a narrow page hides no curve.
+# plotly.js makes as much room above the axes as its rows need, on a narrow page more.
 LEGEND_ABOVE: dict[str, Any] = {
-    "legend": {"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom", "font": {"size": 13}},
-    "margin_t": 115,
-    "height": 460,
-    "title_y": 0.97,
+    "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 13}},
 }
 
 TEMPLATE = go.layout.Template(
@@ -40,19 +39,29 @@ TEMPLATE = go.layout.Template(
         "colorway": COLOURS,
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
-        "font": {"family": "Helvetica, Arial, sans-serif", "size": 14, "color": "#222222"},
+        "font": {
+            "family": "system-ui, Helvetica, Arial, sans-serif",
+            "size": 13,
+            "color": "#222222",
+        },
         "title": {"x": 0.01, "xanchor": "left", "font": {"size": 16}},
-        "margin": {"l": 80, "r": 30, "t": 60, "b": 60},
-        "height": 420,
+        "margin": {"l": 70, "r": 20, "t": 12, "b": 50},
+        "height": 380,
         "hovermode": "closest",
-        "xaxis": {**_AXIS, "title": {"standoff": 10}},
-        "yaxis": {**_AXIS, "title": {"standoff": 10}},
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
         "legend": {"bgcolor": "rgba(255,255,255,0.8)"},
     }
 )
 
 
 Trace = dict[str, Any]  # plotly's own words for a trace or a shape
+
+
+def number(value: float) -> str:
+    """Return a number as it is read: three digits or all before the point, and a true minus."""
+    text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def figure(traces: Sequence[Any], *, title: str, x: str, y: str, **layout: Any) -> go.Figure:
@@ -117,7 +126,7 @@ def side_by_side(
                 "xanchor": "center", "yanchor": "bottom", "showarrow": False, "font": {"size": 13},
             }
         )  # fmt: skip
-    common = {"template": TEMPLATE, "title_text": title, "margin_t": 90}
+    common = {"template": TEMPLATE, "title_text": title, "margin_t": 34}
     return go.Figure(traces, {**common, **axes, **layout})
 
 
@@ -225,42 +234,3 @@ def intervals(
     )  # fmt: skip
     drawn = figure([dots], title=title, x=x, y="", height=140 + 55 * len(rows), **layout)
     return drawn.update_yaxes(range=[len(rows) - 0.5, -0.8], automargin=True)
-
-
-def paired_differences(
-    differences: ArrayLike, interval: tuple[float, float], *, margin: float, unit: str, title: str
-) -> go.Figure:
-    """Draw one dot a seed, their mean with its interval, and the margins of a verdict.
-
-    Parameters
-    ----------
-    differences : array_like
-        Shape (seeds,), in ``unit``.
-    interval : (float, float)
-        Their mean and its half-width.
-    margin : float
-        Within -margin and margin a difference does not matter.
-    """
-    dots, (mean, half_width) = np.asarray(differences, dtype=float), interval
-    seeds = go.Scatter(
-        x=dots, y=np.full(len(dots), 1), name="one seed", mode="markers",
-        marker={"color": COLOURS[1], "symbol": "circle-open", "size": 10},
-    )  # fmt: skip
-    centre = go.Scatter(
-        x=[mean], y=[0], name="mean, 95 % interval", mode="markers",
-        error_x={"array": [half_width], "thickness": 3, "width": 8},
-        marker={"color": COLOURS[0], "symbol": "diamond", "size": 12},
-    )  # fmt: skip
-    drawn = figure(
-        [seeds, centre], title=title, x=f"difference ({unit})", y="", height=260,
-        yaxis={"tickvals": [0, 1], "ticktext": ["mean", "seeds"], "range": [-0.8, 1.8]},
-        showlegend=False,
-    )  # fmt: skip
-    drawn.add_vrect(
-        -margin, margin, fillcolor=GREY, opacity=0.2, line_width=0,
-        annotation_text="does not matter", annotation_position="top left",
-    )  # fmt: skip
-    reach = max(np.abs(dots).max(), abs(mean) + half_width, margin) * 1.15
-    return drawn.update_xaxes(
-        range=[-reach if min(dots.min(), mean - half_width) < -margin else -1.5 * margin, reach]
-    )

@@ -70,7 +70,8 @@ VBox([slider, figure])"""
 TRAIN = """
 from nnopt_lab.data import mnist1d
 from nnopt_lab.networks import mlp
-from nnopt_lab.training import grid, train
+from nnopt_lab.grid import grid
+from nnopt_lab.training import train
 runs = grid(seed=range(40))
 train(mlp([40, 64, 64, 10], runs), mnist1d(), runs, epochs=10_000, lr=0.05)"""
 
@@ -79,7 +80,8 @@ import plotly.graph_objects as go
 from nnopt_lab.data import mnist1d
 from nnopt_lab.explorer import Live
 from nnopt_lab.networks import mlp
-from nnopt_lab.training import grid, train
+from nnopt_lab.grid import grid
+from nnopt_lab.training import train
 def run(report, stop, lr):
     losses, runs = [], grid(seed=range(40))
     def watch(step, model, loss):

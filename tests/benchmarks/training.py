@@ -47,8 +47,9 @@ def loop() -> float:
 def population(n_networks: int = K) -> float:
     """Train with ``train``, as shipped."""
     from nnopt_lab.data import Data
+    from nnopt_lab.grid import grid
     from nnopt_lab.networks import mlp
-    from nnopt_lab.training import grid, train
+    from nnopt_lab.training import train
 
     import torch
 
