@@ -108,6 +108,10 @@ def test_figure_is_a_copy():
     assert list(shown.figure.data[0].y) == [1, 2]
 
 
+def test_a_control_may_be_called_draw():
+    assert Explorer(lambda draw: go.Figure(), draw=[1, 2]).values == {"draw": 1}
+
+
 def test_text_is_title_and_controls():
     shown = Explorer(
         lambda **_: go.Figure(layout_title_text="<b>Loss</b><br>over epochs"),

@@ -130,8 +130,28 @@ def test_claims_show_seeds_interval_margin_and_outcome():
     assert [(zone.x0, zone.x1) for zone in drawn.layout.shapes] == [(-1, 1)] * 2
     assert "it helps: <b>holds</b>" in drawn.layout.annotations[0].text
     assert words == "2 claims: 1 × holds, 1 × no difference that matters."
+    _, words = charts.claims(shown[:1], title="t")
+    assert plain(words) == "it helps: holds (4.5 ± 0.4 points)."
     with pytest.raises(ValueError, match=r"\['%', 'points'\]"):
         charts.claims([*shown, verdict("c", [1, 2] * 4, "%")], title="t")
+
+
+def test_spread_points_at_one_network_of_all():
+    drawn, words = figures.evidence.spread(accuracies(epsilon=[0, 1]).isel(epsilon=1), 1)
+    dots, one = drawn.data
+    assert list(dots.x) == pytest.approx([19, 21])
+    assert list(one.x) == [pytest.approx(21)]
+    assert plain(words) == "Seed 1: 21 %. Mean of all: 20 %."
+
+
+def test_repeats_tell_intervals_that_miss_nothing_from_those_that_do():
+    values = xr.DataArray(
+        [[-0.01, 0.01], [0.010, 0.0101]], dims=("experiment", "seed"),
+        name="test_accuracy_difference",
+    )  # fmt: skip
+    drawn, words = figures.evidence.repeats(values)
+    assert [list(group.x) for group in drawn.data] == [[1], [2]]
+    assert words.startswith("1 of 2 intervals miss 0")
 
 
 def test_numbers_have_three_digits_and_a_true_minus():

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,9 @@ def code_cells(path: Path) -> list[nbformat.NotebookNode]:
 
 def outputs(path: Path) -> list[nbformat.NotebookNode]:
     return [output for cell in code_cells(path) for output in cell.outputs]
+
+
+LESSONS = [path for path in NOTEBOOKS if not path.stem.startswith("00")]
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -49,6 +53,7 @@ def test_errors_are_expected_ones(path):
         assert has_error == ("raises-exception" in cell.metadata.get("tags", []))
 
 
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 def test_exercises_are_stored_not_attempted_and_each_solution_is_right_and_folded(path):
     cells = code_cells(path)
     tags = [cell.metadata.get("tags", []) for cell in cells]
@@ -62,10 +67,31 @@ def test_exercises_are_stored_not_attempted_and_each_solution_is_right_and_folde
         assert cells[i].outputs[-1].data["text/html"].startswith("<details>")
 
 
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_all_claims_of_a_lesson_are_one_figure(path):
+    stored = [output.get("metadata", {}) for output in outputs(path)]
+    assert sum("verdicts" in metadata for metadata in stored) == 1
+
+
+def headings(path: Path) -> set[str]:
+    """Return the places that a link can lead to, as JupyterLab names them."""
+    sources = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
+    titles = re.findall(r"^#+ (.+)$", "\n".join(sources), re.MULTILINE)
+    return {title.strip().replace(" ", "-") for title in titles}
+
+
+def test_links_lead_to_a_notebook_and_a_place_in_it_that_are_there(path):
+    text = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+    links = re.findall(r"\]\(((?:[\w.-]+\.ipynb)?)(?:#([^)]*))?\)", text)
+    assert path.stem.startswith("02") or links
+    for name, place in links:
+        target = path.parent / name if name else path
+        assert target.exists()
+        assert not place or place in headings(target), f"{name}#{place}"
+
+
 def test_findings_are_true_and_clear_and_covered_figures_are_folded(path):
     assert not refused(read(path))
-    stored = [output.get("metadata", {}) for output in outputs(path)]
-    assert any("verdicts" in metadata for metadata in stored)
     for cell in code_cells(path):
         covered = [output.get("metadata", {}).get("covered", False) for output in cell.outputs]
         assert cell.metadata.get("jupyter", {}).get("outputs_hidden", False) == any(covered)

@@ -72,6 +72,7 @@ class Explorer:
     def __init__(
         self,
         draw: Callable[..., go.Figure | tuple[go.Figure, str]],
+        /,
         *,
         predict: Prediction | None = None,
         shows: Shown | Sequence[Shown] = (),

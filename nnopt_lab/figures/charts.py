@@ -283,6 +283,9 @@ def claims(verdicts: Sequence[Verdict], *, title: str) -> tuple[go.Figure, str]:
         yaxis={"range": [len(verdicts) - 0.6, -0.55], "showticklabels": False, "ticks": "",
                "showgrid": False},
     )  # fmt: skip
+    if len(verdicts) == 1:
+        (verdict,) = verdicts
+        return drawn, f"{verdict.claim}: {verdict.outcome} ({verdict.interval} {verdict.unit})."
     outcomes = [verdict.outcome for verdict in verdicts]
     counted = {outcome: outcomes.count(outcome) for outcome in dict.fromkeys(outcomes)}
     tally = ", ".join(f"{n} × {outcome}" for outcome, n in counted.items())
