@@ -10,8 +10,10 @@ from nnopt_lab.exercises import __main__ as edition
 from nnopt_lab.exercises import core
 from nnopt_lab.exercises.core import Exercise, Wrong
 
+import numpy as np
 import pytest
 import torch
+import xarray as xr
 from torch import nn
 from torch.nn.utils import prune
 
@@ -403,5 +405,55 @@ def test_the_student_edition_has_no_solutions(tmp_path):
     assert student["cells"][1]["outputs"][0]["execution_count"] == 2
     with pytest.raises(SystemExit, match="Give two files"):
         edition.main(["a.ipynb"])
+    with pytest.raises(SystemExit, match="Give two files"):
+        edition.main([str(tmp_path / "a.ipynb"), str(tmp_path / "class" / ".." / "a.ipynb")])
     with pytest.raises(SystemExit, match="no file"):
         edition.main([str(tmp_path / "missing.ipynb"), "b.ipynb"])
+
+
+def array(dims: str, values: object, **coordinates: object) -> xr.DataArray:
+    return xr.DataArray(np.asarray(values, dtype=float), coordinates, dims.split())
+
+
+SEEDS = np.array([-0.001, 0.001] * 4)
+
+
+def outcomes(findings: object) -> list[bool]:
+    return [row["holds"] for row in findings.rows]
+
+
+@pytest.mark.parametrize(("left", "right"), [(0.12, 0), (0.5, 1), (0.9, 2)])
+def test_the_question_of_half_a_cut_is_answered_by_what_was_measured(left, right):
+    share = array("epsilon seed", np.array([[0, 0.36, 0.5, 0.9]]).T + 0 * SEEDS)
+    levels = np.array([0.6, 0.6 * left**0.1, 0.6 * left, 0.1])
+    asked = exercises.pruning.half_cut(array("epsilon seed", levels[:, None] + SEEDS), share)
+    assert asked["predict"].right == right
+    assert asked["predict"].measured == f"{100 * left:.0f} % of the dense accuracy"
+    assert outcomes(asked["shows"])[1] == (left > 0.8)
+
+
+@pytest.mark.parametrize(("lead", "right"), [(0.0, 0), (0.05, 1), (0.2, 2)])
+def test_the_question_of_which_weights_stay_is_answered_by_what_was_measured(lead, right):
+    rules, cuts = ["largest", "shuffled", "random"], [0, 0.8, 0.9]
+    levels = np.array([[0.64, 0.6, 0.5], [0.64, 0.5, 0.5 - lead], [0.64, 0.5, 0.5 - lead]])
+    tuned = array("rule sparsity seed", levels[:, :, None] + SEEDS, rule=rules, sparsity=cuts)
+    held_back = tuned - 0.03 * (tuned.sparsity == 0)
+    asked = exercises.pruning.which_stay(tuned, held_back)
+    assert asked["predict"].right == right
+    assert outcomes(asked["shows"]) == [lead > 0.1, lead > 0.1, True]
+    assert not outcomes(exercises.pruning.which_stay(tuned, tuned)["shows"])[2]
+
+
+def test_the_questions_on_zeros_and_costs_are_answered_by_what_was_measured():
+    zeros = array(
+        "cut step seed", np.full((2, 2, 8), 0.3) + SEEDS, cut=[0.5, 0.98], step=[1, 63]
+    )  # fmt: skip
+    asked = exercises.pruning.survivors(zeros)
+    assert asked["predict"].answers[asked["predict"].right] == "30 %"
+    assert outcomes(asked["shows"]) == [False, False]
+    kinds = ["dense", "zeros", "CSR", "gzip", "neurons out"]
+    size = array("kind sparsity", [[1], [1], [0.2], [0.3], [0.1]], kind=kinds, sparsity=[0.9])
+    fast = array("kind sparsity", [[1], [0.1], [0.2], [np.nan], [0.9]], kind=kinds, sparsity=[0.9])
+    asked = exercises.pruning.cheaper(size, fast)
+    assert asked["predict"].right == 0
+    assert [outcomes(findings) for findings in asked["shows"]] == [[True, True], [False, False]]

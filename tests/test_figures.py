@@ -71,7 +71,10 @@ def test_lines_know_their_quantities_and_say_what_stands_at_the_mark():
     left, right = drawn.layout.xaxis.range
     assert left > 2 > 1 > right  # decades of percent, from all to few
     assert drawn.layout.shapes[0].x0 == pytest.approx(10)
-    assert plain(words) == "Weights kept 10 %: largest 20.0 ± 12.7 %, random 40.0 ± 12.7 %."
+    assert (
+        plain(words)
+        == "Weights kept 10 % (sparsity 0.9): largest 20.0 ± 12.7 %, random 40.0 ± 12.7 %."
+    )
     bands = [trace for trace in drawn.data if trace.fill == "toself"]
     assert max(bands[0].y) == pytest.approx(20 + 12.706, abs=0.01)
 
@@ -93,7 +96,7 @@ def test_without_seeds_there_is_no_band_and_what_is_missing_is_left_out():
     )  # fmt: skip
     drawn, words = charts.lines(times, x="sparsity", title="t", mark=0.9)
     assert [len(trace.x) for trace in drawn.data] == [1, 2]
-    assert plain(words) == "Weights kept 10 %: b 25 %."
+    assert plain(words) == "Weights kept 10 % (sparsity 0.9): b 25 %."
 
 
 def test_unknown_quantities_and_further_dimensions_are_refused():

@@ -30,9 +30,9 @@ def student_edition(notebook: dict[str, Any]) -> dict[str, Any]:
 
 def main(arguments: list[str]) -> None:
     """Read one notebook, write the other."""
-    if len(arguments) != 2 or arguments[0] == arguments[1]:
+    source, target = map(Path, arguments if len(arguments) == 2 else ("", ""))
+    if source.resolve() == target.resolve():
         sys.exit("Give two files: the notebook, and where its student edition goes.")
-    source, target = map(Path, arguments)
     if not source.is_file():
         sys.exit(f"There is no file {source}.")
     target.parent.mkdir(parents=True, exist_ok=True)

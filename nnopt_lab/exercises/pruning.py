@@ -50,7 +50,7 @@ def half_cut(accuracy: xr.DataArray, share: xr.DataArray) -> dict[str, Any]:
     reason = "The weights that go are the smallest: together they carry little of the signal."
     return {
         "predict": Prediction(
-            "About half of the weights are cut, and nothing is trained again. How much of the "
+            "Half of the weights are cut (ε = 0.15), and nothing is trained again. How much of the "
             "accuracy is left?",
             {"about a tenth of it": 0.1, "about half of it": 0.5, "about nine tenths of it": 0.9},
             left,
@@ -62,8 +62,7 @@ def half_cut(accuracy: xr.DataArray, share: xr.DataArray) -> dict[str, Any]:
                 "A third of the weights can be cut for less than 3 points.": 0.03 - dense + third,
                 "With half of them gone, more than 80 % of the accuracy is left.": half
                 - 0.8 * dense,
-                "With nine tenths gone, less than a third is left: small weights matter little one "
-                "by one, and much together.": dense / 3 - most,
+                "At the largest threshold less than a third is left.": dense / 3 - most,
             }
         ),
     }
@@ -105,8 +104,8 @@ def which_stay(tuned: xr.DataArray, constant: xr.DataArray) -> dict[str, Any]:
                 "Weights at random are more than 10 points behind, too.": at("largest", 0.9)
                 - at("random", 0.9)
                 - 0.1,
-                "One rate for all makes pruning look cheaper: at 80 % it seems to cost at least "
-                "half a point less.": costs[0] - costs[1] - 0.005,
+                "A rate that never falls makes pruning look cheaper: at 80 % it seems to cost at "
+                "least half a point less.": costs[0] - costs[1] - 0.005,
             }
         ),
     }
@@ -134,8 +133,7 @@ def survivors(still_zero: xr.DataArray) -> dict[str, Any]:
             {
                 "Cut at 50 %, fewer than a tenth of the zeros outlive the first step: what is not "
                 "held is not pruned.": 0.1 - first,
-                "Cut at 98 %, more than half of them stay: around neurons that are off for every "
-                "sample there is no gradient.": last - 0.5,
+                "Cut at 98 %, more than half of them stay for the whole epoch.": last - 0.5,
             }
         ),
     }
@@ -151,11 +149,13 @@ def lifted(gain: xr.DataArray) -> Findings:
         ``lifted``), ``sparsity`` and ``seed``.
     """
     kept, let_go = (gain.sel(masks=name, sparsity=0.8, drop=True) for name in ("kept", "lifted"))
+    most = gain.sel(masks="lifted", sparsity=0.9, drop=True)
     return Findings(
         {
             "At 80 % sparsity more than a point stays lost while the masks are kept.": -kept - 0.01,
-            "With the masks lifted, less than 2 points are won or lost: what stands there then is "
-            "the dense network again, and nothing was pruned.": 0.02 - abs(let_go),
+            "At 80 % with the masks lifted, less than 2 points are won or lost.": 0.02
+            - abs(let_go),
+            "At 90 % more than a point stays lost even so.": -most - 0.01,
         }
     )
 
@@ -188,18 +188,19 @@ def cheaper(size: xr.DataArray, time: xr.DataArray) -> dict[str, Any]:
             Findings(
                 {
                     "Zeros as they are save no byte.": bool(file.sel(kind="zeros") == 1),
-                    "At 90 % gzip and CSR bring the file below a third.": bool(
+                    "At 90 %, width 256, gzip and CSR bring the file below a third.": bool(
                         file.sel(kind=["gzip", "CSR"]).max() < 1 / 3
                     ),
                 }
             ),
             Findings(
                 {
-                    "Zeros as they are save no time (within a third).": bool(
-                        abs(pace.sel(kind="zeros") - 1) < 1 / 3
+                    "Zeros as they are save no time (at 90 %, width 256, batch of 64).": bool(
+                        abs(pace.sel(kind="zeros") - 1) < 0.2
                     ),
-                    "With neurons taken out, as many weights take less than two thirds of the "
-                    "time.": bool(pace.sel(kind="neurons out") < 2 / 3),
+                    "There, with neurons taken out, less than two thirds of it is left.": bool(
+                        pace.sel(kind="neurons out") < 2 / 3
+                    ),
                 },
                 compare=False,
             ),
@@ -244,7 +245,7 @@ def units(accuracy: xr.DataArray) -> Findings:
     accuracy : xarray.DataArray
         Test accuracy in [0, 1]; dimensions ``rule``, ``sparsity`` and ``seed``.
     """
-    most, some = (accuracy.sel(sparsity=s, drop=True) for s in (0.95, 0.5))
+    most, some = (accuracy.sel(sparsity=s, drop=True) for s in (0.95, 0.9))
     return Findings(
         {
             "At 95 % sparsity bit by bit is more than 3 points ahead of all at once.": most.sel(
@@ -252,9 +253,10 @@ def units(accuracy: xr.DataArray) -> Findings:
             )
             - most.sel(rule="largest")
             - 0.03,
-            "At 50 % neurons are less than 3 points behind single weights.": 0.03
-            - some.sel(rule="largest")
-            + some.sel(rule="neurons"),
+            "At 90 % neurons are ahead of single weights that are cut all at once.": some.sel(
+                rule="neurons"
+            )
+            - some.sel(rule="largest"),
         }
     )
 
@@ -278,6 +280,9 @@ def tickets(accuracy: xr.DataArray) -> Findings:
                 "fresh start"
             ]
             - at["shuffled"],
+            "It stays more than 8 points behind the dense network.": at["dense"]
+            - at["rewound"]
+            - 0.08,
         }
     )
 
@@ -290,8 +295,14 @@ def rewinding(accuracy: xr.DataArray) -> Findings:
     accuracy : xarray.DataArray
         Test accuracy in [0, 1]; dimensions ``schedule`` (short, whole), ``sparsity``, ``seed``.
     """
-    gain = (accuracy.isel(schedule=1) - accuracy.isel(schedule=0)).sel(sparsity=0.9, drop=True)
-    return Findings({"At 90 % the whole schedule brings more than 1 point.": gain - 0.01})
+    gain = accuracy.isel(schedule=1) - accuracy.isel(schedule=0)
+    dense, cut = (gain.sel(sparsity=s, drop=True) for s in (0, 0.9))
+    return Findings(
+        {
+            "At 90 % the whole schedule brings more than 1 point.": cut - 0.01,
+            "The dense networks gain less than half of that.": cut / 2 - dense,
+        }
+    )
 
 
 def sizes(accuracy: xr.DataArray) -> Findings:
@@ -302,11 +313,12 @@ def sizes(accuracy: xr.DataArray) -> Findings:
     accuracy : xarray.DataArray
         Test accuracy in [0, 1]; dimensions ``network`` and ``seed``.
     """
-    dense, cut = (accuracy.isel(network=i, drop=True) for i in range(2))
+    dense, cut, _, small = (accuracy.isel(network=i, drop=True) for i in range(4))
     return Findings(
         {
-            "The wide network keeps more than 85 % of its accuracy with 5 % of its weights.": cut
-            - 0.85 * dense,
+            "The wide network keeps more than 80 % of its accuracy with 5 % of its weights.": cut
+            - 0.8 * dense,
+            "The small one is ahead of it after 30 epochs, a sixth of the operations.": small - cut,
         }
     )
 
@@ -509,14 +521,14 @@ def _wide_start() -> Population:
 
 
 def _wide_accuracy(model: Population, words: str, masks: Rule | None = None) -> float:
-    """Train on while the rate falls to 0; return the mean test accuracy in percent."""
+    """Train on while the rate falls to 0; return the mean validation accuracy in percent."""
     data = mnist1d()
     n = n_steps(data, EPOCHS)
     history = train(
         model, data, WIDE, epochs=EPOCHS, lr=lambda step: 0.05 * (1 - step / n), masks=masks,
         first_epoch=8, watch=[Progress(words, n)],
     )  # fmt: skip
-    return 100 * float(history.test_accuracy.mean())
+    return 100 * float(history.validation_accuracy.isel(epoch=-1).mean())
 
 
 @cache

@@ -101,6 +101,10 @@ class Explorer:
             )
         self.controls = {name: s.control(name) for name, s in self._stops.items()}
         controls = [*self.controls.values()]
+        longest = max((len(s.label or name) for name, s in self._stops.items()), default=0)
+        for control in controls:  # so that all begin at one place
+            if hasattr(control.style, "description_width"):
+                control.style.description_width = f"{0.55 * longest + 1:.1f}em"
         below = [ipywidgets.HTML(shown.view) for shown in self._shows if shown.view]
         self.widget = ipywidgets.VBox([*controls, Plot(packed, controls, sizes), *below])
         if predict is not None:

@@ -165,7 +165,9 @@ def lines(
         name: _number(mean.sel({x: mark}), None if half is None else half.sel({x: mark}))
         for name, (mean, half) in found.items()
     }
-    return drawn, f"{_capital(along.words)} {along.in_words(at)}: {_listed(parts, across)}."
+    here = f"{along.words} {along.in_words(at)}"
+    here += "" if at == mark else f" ({x} {mark:g})"
+    return drawn, f"{_capital(here)}: {_listed(parts, across)}."
 
 
 def _falling(shown: np.ndarray[Any, Any], along: Quantity) -> list[float]:
@@ -223,7 +225,9 @@ def intervals(values: xr.DataArray, *, title: str, **layout: Any) -> tuple[go.Fi
             "yaxis": {"range": [len(found) - 0.5, -0.8], "automargin": True}, **layout,
         },
     )  # fmt: skip
-    return drawn, f"{_capital(across.words)}: {_listed(found, across)}."
+    places = [f"{x} {float(at):g}" for x, at in values.coords.items() if not at.dims]
+    said = f"{across.words}{f' at {places[0]}' if places else ''}: {_listed(found, across)}."
+    return drawn, _capital(said)
 
 
 def claims(verdicts: Sequence[Verdict], *, title: str) -> tuple[go.Figure, str]:
@@ -267,7 +271,7 @@ def claims(verdicts: Sequence[Verdict], *, title: str) -> tuple[go.Figure, str]:
         {
             "text": f"{v.claim}: <b>{v.outcome}</b> ({v.interval})", "y": y - 0.48,
             "x": 0, "xref": "x domain", "xanchor": "left", "yanchor": "top",
-            "showarrow": False, "font": {"size": 13},
+            "showarrow": False, "font": {"size": 13}, "bgcolor": "rgba(255,255,255,0.85)",
         }
         for y, v in zip(places, verdicts, strict=True)
     ]  # fmt: skip
