@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nnopt_lab.figures import theme
-from nnopt_lab.statistics import NO_BREAK, Interval, Verdict, over_seeds
+from nnopt_lab.statistics import MINUS, NO_BREAK, Interval, Verdict, over_seeds
 
 import numpy as np
 import plotly.graph_objects as go
@@ -214,7 +214,7 @@ def intervals(values: xr.DataArray, *, title: str, **layout: Any) -> tuple[go.Fi
     names = ["<br>".join(textwrap.wrap(name, 28)) for name in found]
     dots = {
         "type": "scatter", "x": means, "y": names, "mode": "markers+text",
-        "text": [theme.number(mean) for mean in means], "textposition": "top center",
+        "text": [f"{mean:.1f}".replace("-", MINUS) for mean in means], "textposition": "top center",
         "error_x": {"array": widths, "thickness": 3, "width": 8},
         "marker": {"color": theme.COLOURS[1], "symbol": "diamond", "size": 10},
     }  # fmt: skip
