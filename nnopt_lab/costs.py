@@ -10,7 +10,6 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 import xarray as xr
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 
@@ -145,30 +144,3 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(n_threads)
-
-
-def break_even(sparsities: ArrayLike, ratios: ArrayLike) -> float:
-    """Return the sparsity from which a sparse network is faster, between two measured ones.
-
-    Parameters
-    ----------
-    sparsities : array_like
-        Increasing, shape (points,).
-    ratios : array_like
-        Time of the sparse network over that of the dense one, shape (points,). Its logarithm is
-        interpolated in the logarithm of the share of weights kept.
-
-    Returns
-    -------
-    float
-        NaN if the sparse network is not faster even at the last point; the first sparsity if it
-        already is there.
-    """
-    kept, slowness = 1 - np.asarray(sparsities, dtype=float), np.asarray(ratios, dtype=float)
-    slower = np.flatnonzero(slowness >= 1)
-    if not len(slower):
-        return float(1 - kept[0])
-    around = [slower[-1] + 1, slower[-1]]
-    if around[0] == len(slowness):
-        return float("nan")
-    return float(1 - np.exp(np.interp(0, np.log(slowness[around]), np.log(kept[around]))))

@@ -6,7 +6,6 @@ from nnopt_lab import costs, pruning
 from nnopt_lab.grid import grid
 from nnopt_lab.networks import mlp
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -82,14 +81,3 @@ def test_bad_timings_are_refused():
         costs.seconds({})
     with pytest.raises(ValueError, match="5 rounds and 0 repeats"):
         costs.seconds({"a": int}, repeats=0)
-
-
-def test_break_even_lies_between_the_two_points_around_it():
-    sparsities = np.array([0.5, 0.9, 0.99])
-    assert costs.break_even(sparsities, np.array([4, 1 / 4, 1 / 9])) == pytest.approx(
-        1 - np.sqrt(0.5 * 0.1)
-    )
-    assert costs.break_even(sparsities, np.array([0.9, 0.5, 0.1])) == 0.5
-    assert np.isnan(costs.break_even(sparsities, np.array([3, 2, 1.1])))
-    # what is faster at first, by chance, does not count
-    assert costs.break_even(sparsities, np.array([0.9, 2, 1 / 2])) > 0.9

@@ -181,12 +181,6 @@ def test_intervals_stand_in_rows_from_the_top():
     assert bottom > 1 > 0 > top
 
 
-def test_series_stand_one_above_the_other():
-    drawn = figures.data.series([[0, 1], [0, 1], [0, 1]], "three")
-    assert [line.y[0] for line in drawn.data] == [10, 5, 0]
-    assert drawn.layout.yaxis.ticktext[0] == "example 1"
-
-
 def test_panels_stand_side_by_side_with_their_own_axes():
     lines = theme.line([1, 2], [3, 4], "a", 0)
     drawn = theme.side_by_side(

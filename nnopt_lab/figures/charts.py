@@ -101,12 +101,13 @@ def _rows(values: xr.DataArray, *kept: str) -> dict[str, xr.DataArray]:
         return {quantity(values.name).words: values}
     (name,) = further
     known = QUANTITIES.get(name, Quantity(""))
-    return {
-        place
-        if isinstance(place, str)
-        else f"{known.words} {known.in_words(known.show(place))}".strip(): values.sel({name: place})
-        for place in values[name].values.tolist()
-    }
+
+    def label(place: Any) -> str:
+        if isinstance(place, str):
+            return place
+        return f"{known.words} {known.in_words(known.show(place))}".strip()
+
+    return {label(place): values.sel({name: place}) for place in values[name].values.tolist()}
 
 
 def _summary(values: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray | None]:
