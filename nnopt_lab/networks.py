@@ -5,8 +5,9 @@ few. Inside, activations are stored features first, (K, features, samples): the 
 classes and the product with a narrow last layer run several times faster than samples first.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from functools import partial
 from itertools import pairwise
 
 from nnopt_lab.grid import Grid
@@ -15,16 +16,18 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+Masks = Mapping[str, Tensor]  # by parameter name: what is kept, and where 0 or false what is pruned
 
-class _Stacked(nn.Module):
-    """A layer of K networks that knows the ordinary layer of one."""
+
+class Stacked(nn.Module):
+    """A layer of K networks that knows the ordinary layer of one: all it holds has K rows."""
 
     def unstack(self) -> nn.Module:
         """Return an ordinary layer of this shape."""
         raise NotImplementedError
 
 
-class Linear(_Stacked):
+class Linear(Stacked):
     """K linear layers: ``weight`` (K, out, in), ``bias`` (K, out), as in ``nn.Linear`` but for K.
 
     Maps activations of shape (K, in, samples), or (1, in, samples) for all, to (K, out, samples).
@@ -46,42 +49,63 @@ class Linear(_Stacked):
         return nn.Linear(in_features, out_features)
 
 
-class BatchNorm(_Stacked):
+class BatchNorm(Stacked):
     """K batch-norm layers: as ``nn.BatchNorm1d``, statistics per network and feature.
 
-    Parameters and running statistics have shape (K, features); activations (K, features, samples).
+    Maps activations of shape (K, features, samples), or (1, features, samples) for all, to
+    (K, features, samples). Parameters and running statistics have shape (K, features).
+
+    Parameters
+    ----------
+    features : int
+    runs : Grid
+        Names the K networks.
+    momentum : float or None
+        Weight of the newest batch in the running statistics; None for the mean of all batches.
     """
 
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor
 
-    def __init__(self, n_networks: int, features: int) -> None:
+    def __init__(self, features: int, runs: Grid, momentum: float | None = 0.1) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(n_networks, features))
-        self.bias = nn.Parameter(torch.zeros(n_networks, features))
-        self.register_buffer("running_mean", torch.zeros(n_networks, features))
-        self.register_buffer("running_var", torch.ones(n_networks, features))
-        self.register_buffer("num_batches_tracked", torch.zeros(n_networks, dtype=torch.long))
+        shape = len(runs), features
+        self.momentum = momentum
+        self.weight = nn.Parameter(torch.ones(shape))
+        self.bias = nn.Parameter(torch.zeros(shape))
+        self.register_buffer("running_mean", torch.zeros(shape))
+        self.register_buffer("running_var", torch.ones(shape))
+        self.register_buffer("num_batches_tracked", torch.zeros(len(runs), dtype=torch.long))
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise over the samples in training mode, by the running statistics otherwise."""
+        newest = self.momentum
         if self.training:
             self.num_batches_tracked += 1
-        channels = x.reshape(1, -1, x.shape[-1])  # torch normalises each channel: one per feature
+            newest = 1 / int(self.num_batches_tracked[0]) if newest is None else newest
+        batches = x.expand(len(self.weight), -1, -1)
         normalised = functional.batch_norm(
-            channels,
+            batches.reshape(1, -1, x.shape[-1]),  # torch normalises each channel: one per feature
             self.running_mean.flatten(),
             self.running_var.flatten(),
             self.weight.flatten(),
             self.bias.flatten(),
             training=self.training,
+            momentum=newest or 0.0,
         )
-        return normalised.view_as(x)
+        return normalised.view_as(batches)
 
     def unstack(self) -> nn.BatchNorm1d:
         """Return an ordinary ``nn.BatchNorm1d`` of this shape."""
-        return nn.BatchNorm1d(self.weight.shape[1])
+        return nn.BatchNorm1d(self.weight.shape[1], momentum=self.momentum)
+
+
+def _ordinary(layer: nn.Module) -> nn.Module:
+    """Return a layer for one network; our ReLU works in place, an ordinary one need not."""
+    if isinstance(layer, Stacked):
+        return layer.unstack()
+    return nn.ReLU() if isinstance(layer, nn.ReLU) else deepcopy(layer)
 
 
 class Population(nn.Sequential):
@@ -115,9 +139,7 @@ class Population(nn.Sequential):
             If there is no network i.
         """
         _check_index(i, self.n_networks)
-        network = nn.Sequential(
-            *(layer.unstack() if isinstance(layer, _Stacked) else nn.ReLU() for layer in self)
-        )
+        network = nn.Sequential(*map(_ordinary, self))
         state = {name: stacked[i] for name, stacked in self.state_dict().items()}
         network.to(next(iter(state.values())))
         network.load_state_dict(state)
@@ -188,6 +210,43 @@ def single(module: nn.Module) -> Single:
     return Single(module)
 
 
+def kept(model: nn.Module, masks: Masks) -> dict[str, Tensor]:
+    """Return which weights some masks keep, in the shapes of the parameters that they are for.
+
+    Parameters
+    ----------
+    model : nn.Module
+        A population, or an ordinary module.
+    masks : mapping of str to Tensor
+        By parameter name, (K, out, in), or (1, out, in) for an ordinary module; 0 or false where a
+        weight is pruned.
+
+    Returns
+    -------
+    dict
+        Boolean masks on the parameters' device.
+
+    Raises
+    ------
+    ValueError
+        If the model has no parameter of a mask's name, or a mask not the shape of its parameter.
+    """
+    parameters = dict(model.named_parameters())
+    for name, mask in masks.items():
+        if name not in parameters:
+            raise ValueError(f"there is no parameter {name!r}, only {[*parameters]}.")
+        shape = parameters[name].shape
+        if mask.shape not in (shape, (1, *shape)):
+            raise ValueError(
+                f"the mask of {name!r} has shape {tuple(mask.shape)}; its parameter has "
+                f"{tuple(shape)}."
+            )
+    return {
+        name: mask.to(parameters[name].device).view_as(parameters[name]) != 0
+        for name, mask in masks.items()
+    }
+
+
 def _check_index(i: int, n_networks: int) -> None:
     if not 0 <= i < n_networks:
         raise IndexError(f"network {i} was asked for; there are networks 0 to {n_networks - 1}.")
@@ -206,9 +265,15 @@ def _he(weight: Tensor, bias: Tensor, generator: Generator) -> None:
     bias.zero_()
 
 
-INITIALISATIONS: dict[str, Callable[[Tensor, Tensor, Generator], None]] = {
-    "default": _default,
-    "he": _he,
+Initialise = Callable[[Tensor, Tensor, Generator], None]
+INITIALISATIONS: dict[str, Initialise] = {"default": _default, "he": _he}
+
+
+# What a hidden layer consists of, by where its normalisation stands.
+PLACES = {
+    "before layer": ("norm", "linear", "relu"),
+    "before relu": ("linear", "norm", "relu"),
+    "after relu": ("linear", "relu", "norm"),
 }
 
 
@@ -216,8 +281,9 @@ def mlp(
     widths: Sequence[int],
     runs: Grid,
     *,
-    batch_norm: bool = False,
-    initialisation: str = "default",
+    norm: Callable[[int, Grid], nn.Module] | None = None,
+    norm_at: str = "before relu",
+    initialisation: str | Sequence[str] = "default",
 ) -> Population:
     """Return K multilayer perceptrons with ReLU, one for each run of a grid.
 
@@ -228,11 +294,15 @@ def mlp(
         ``[40, 64, 64, 10]``. Two numbers are a linear classifier.
     runs : Grid
         Names the K networks. Those of equal ``seed`` start with equal weights.
-    batch_norm : bool
-        Whether batch norm stands between each hidden linear layer and its ReLU.
-    initialisation : {"default", "he"}
-        ``"default"`` is that of ``nn.Linear``, number for number after ``torch.manual_seed``;
-        ``"he"`` is normal with variance 2 / in and zero biases.
+    norm : callable, optional
+        (features, runs) -> a layer that normalises (K, features, samples): ``BatchNorm``, or
+        another ``Stacked`` layer.
+    norm_at : {"before layer", "before relu", "after relu"}
+        Where it stands: before each linear layer, the first and the last too, or in each hidden
+        layer before or after its ReLU.
+    initialisation : str, or sequence of str
+        For all, or one for each network. ``"default"`` is that of ``nn.Linear``, number for number
+        after ``torch.manual_seed``; ``"he"`` is normal with variance 2 / in and zero biases.
 
     Returns
     -------
@@ -242,31 +312,40 @@ def mlp(
     Raises
     ------
     ValueError
-        If a width is not a positive whole number, or the initialisation is unknown.
+        If a width is not a positive whole number, or an initialisation or a place is unknown.
     """
     if len(widths) < 2 or any(type(width) is not int or width < 1 for width in widths):
         raise ValueError(f"widths is {widths!r}; give two or more positive whole numbers.")
-    if initialisation not in INITIALISATIONS:
-        raise ValueError(f"initialisation is {initialisation!r}; use one of {[*INITIALISATIONS]}.")
-    generators = [Generator().manual_seed(int(seed)) for seed in runs["seed"]]
+    if norm_at not in PLACES:
+        raise ValueError(f"norm_at is {norm_at!r}; use one of {[*PLACES]}.")
+    names = [initialisation] * len(runs) if isinstance(initialisation, str) else [*initialisation]
+    if len(names) != len(runs) or not {*names} <= INITIALISATIONS.keys():
+        raise ValueError(
+            f"initialisation is {initialisation!r}; use one of {[*INITIALISATIONS]}, for all or "
+            f"for each of {len(runs)} networks."
+        )
+    draws = [
+        (INITIALISATIONS[name], Generator().manual_seed(int(seed)))
+        for name, seed in zip(names, runs["seed"], strict=True)
+    ]
+    parts = [part for part in PLACES[norm_at] if norm or part != "norm"]
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
-        layers += [_linear(inputs, outputs, generators, INITIALISATIONS[initialisation])]
-        if batch_norm:
-            layers += [BatchNorm(len(runs), outputs)]
-        layers += [nn.ReLU(inplace=True)]
-    return Population(*layers[: -2 if batch_norm else -1])  # the last layer gives the outputs
+        make: dict[str, Callable[[], nn.Module]] = {
+            "linear": partial(_linear, inputs, outputs, draws),
+            "relu": partial(nn.ReLU, inplace=True),
+        }
+        if norm:
+            make["norm"] = partial(norm, inputs if norm_at == "before layer" else outputs, runs)
+        layers += [make[part]() for part in parts]
+    n_after = len(parts) - 1 - parts.index("linear")
+    return Population(*layers[: len(layers) - n_after])  # the last linear layer gives the outputs
 
 
-def _linear(
-    inputs: int,
-    outputs: int,
-    generators: Sequence[Generator],
-    initialise: Callable[[Tensor, Tensor, Generator], None],
-) -> Linear:
+def _linear(inputs: int, outputs: int, draws: Sequence[tuple[Initialise, Generator]]) -> Linear:
     """Return one stacked layer, each network's part drawn from its own generator."""
-    weight = torch.empty(len(generators), outputs, inputs)
-    bias = torch.empty(len(generators), outputs)
-    for i, generator in enumerate(generators):
+    weight = torch.empty(len(draws), outputs, inputs)
+    bias = torch.empty(len(draws), outputs)
+    for i, (initialise, generator) in enumerate(draws):
         initialise(weight[i], bias[i], generator)
     return Linear(weight, bias)

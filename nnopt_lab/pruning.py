@@ -17,11 +17,13 @@ from copy import deepcopy
 from itertools import pairwise
 from typing import cast
 
+from nnopt_lab import networks
+from nnopt_lab.networks import Masks
+
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-Masks = dict[str, Tensor]
 PLAIN = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _Span = tuple[nn.Linear, list[nn.Module], nn.Linear]
 # What ``shrink`` can cross: it acts on each neuron by itself.
@@ -43,12 +45,10 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
     """
     found = {}
     for prefix, module in model.named_modules():
-        weight = getattr(module, "weight", None)
-        name = f"{prefix}.weight" if prefix else "weight"
-        if isinstance(module, PLAIN):
-            found[name] = module.weight.detach().clone().unsqueeze(0)
-        elif isinstance(weight, Tensor) and weight.ndim == 3:
-            found[name] = weight.detach().clone()
+        if isinstance(module, (networks.Linear, *PLAIN)):
+            weight = module.weight.detach().clone()
+            name = f"{prefix}.weight" if prefix else "weight"
+            found[name] = weight if isinstance(module, networks.Stacked) else weight.unsqueeze(0)
     return found
 
 
@@ -194,7 +194,7 @@ def keep_neurons(scores: Mapping[str, Tensor], sparsity: float | Tensor) -> Mask
     return masks
 
 
-def shuffled(masks: Mapping[str, Tensor], seeds: Sequence[int]) -> Masks:
+def shuffled(masks: Masks, seeds: Sequence[int]) -> Masks:
     """Return masks that keep as many weights of each layer, at random places.
 
     The control that tells *which* weights a rule keeps from *how many* it keeps in each layer.
@@ -272,14 +272,14 @@ def _keep_largest(scores: Tensor, shares: Tensor) -> Tensor:
     return kept
 
 
-def sparsity(masks: Mapping[str, Tensor]) -> Tensor:
+def sparsity(masks: Masks) -> Tensor:
     """Return the share of pruned weights of each network over all layers, shape (K,)."""
     kept = torch.cat([mask.flatten(1) for mask in masks.values()], 1)
     return 1 - kept.double().mean(1)
 
 
 @torch.no_grad()
-def apply(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
+def apply(model: nn.Module, masks: Masks) -> None:
     """Set the pruned weights of a model to zero, in place, once.
 
     Parameters
@@ -291,22 +291,11 @@ def apply(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
 
     Raises
     ------
-    KeyError
-        If the model has no parameter of a mask's name.
     ValueError
-        If a mask does not have as many entries as its parameter.
+        If the model has no parameter of a mask's name, or a mask not the shape of its parameter.
     """
-    parameters = dict(model.named_parameters())
-    for name, mask in masks.items():
-        if name not in parameters:
-            raise KeyError(f"there is no parameter {name!r}, only {[*parameters]}.")
-        parameter = parameters[name]
-        if mask.shape not in (parameter.shape, (1, *parameter.shape)):
-            raise ValueError(
-                f"the mask of {name!r} has shape {tuple(mask.shape)}; its parameter has "
-                f"{tuple(parameter.shape)}."
-            )
-        parameter.masked_fill_(mask.view_as(parameter).to(parameter.device) == 0, 0)
+    for name, is_kept in networks.kept(model, masks).items():
+        model.get_parameter(name).masked_fill_(~is_kept, 0)
 
 
 @torch.no_grad()
@@ -335,7 +324,7 @@ def shrink(network: nn.Sequential) -> nn.Sequential:
     spans = _spans([*small])
     for layer, between, following in spans:
         has_inputs = layer.weight.ne(0).any(1)
-        constant = nn.Sequential(*between)(_bias(layer).unsqueeze(0))[0]
+        constant = nn.Sequential(*between)(_bias(layer).clone().unsqueeze(0))[0]
         moved = following.weight[:, ~has_inputs] @ constant[~has_inputs]
         following.bias = nn.Parameter(_bias(following) + moved)
         following.weight[:, ~has_inputs] = 0

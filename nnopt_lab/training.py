@@ -1,36 +1,17 @@
 """The training loop: K networks at a time, techniques handed in as values."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from nnopt_lab.data import Data
 from nnopt_lab.grid import Grid
-from nnopt_lab.networks import Model
+from nnopt_lab.networks import Masks, Model, kept
+from nnopt_lab.shuffling import reshuffled
 
 import numpy as np
 import torch
 import xarray as xr
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn import functional
-
-Masks = Mapping[str, Tensor]
-
-
-def reshuffled(n: int, seeds: Sequence[int]) -> Callable[[int], Tensor]:
-    """Return the default order: a new permutation for each seed and epoch.
-
-    Returns
-    -------
-    callable
-        epoch -> indices, shape (K, n); networks of equal seed see equal orders.
-    """
-    distinct, rows = np.unique(np.asarray(seeds), return_inverse=True)
-
-    def order(epoch: int) -> Tensor:
-        streams = [np.random.SeedSequence([int(seed), epoch]) for seed in distinct]
-        generators = [Generator().manual_seed(int(s.generate_state(1)[0])) for s in streams]
-        return torch.stack([torch.randperm(n, generator=g) for g in generators])[rows]
-
-    return order
 
 
 def backpropagate(model: Model, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,7 +89,7 @@ def train(
     order: Callable[[int], Tensor] | None = None,
     masks: Masks | Callable[[int, Model], Masks] | None = None,
     gradient: Callable[[Model, Tensor, Tensor], tuple[Tensor, Tensor]] = backpropagate,
-    watch: Sequence[Callable[[int, Model, Tensor], object]] = (),
+    watch: Sequence[Callable[[int, Model, Tensor | None], object]] = (),
     stop: Callable[[], bool] | None = None,
     first_epoch: int = 0,
 ) -> xr.Dataset:
@@ -141,7 +122,8 @@ def train(
     gradient : callable
         (model, x, y) -> loss and accuracy, (K,) each; fills ``.grad``.
     watch : sequence of callables
-        Each is called with (step, model, loss of shape (K,)) after each step.
+        Each is called with (updates, model, loss): before the first update with 0 and None, then
+        after each with how many were made and the loss on its batch, shape (K,).
     stop : callable, optional
         Asked before each step; once it is true, training ends and the epoch begun is not recorded.
     first_epoch : int
@@ -170,6 +152,8 @@ def train(
     sgd = _SGD(model, momentum, weight_decay)
     history = _History(model, data, runs, first_epoch)
     step = 0
+    for watcher in watch:
+        watcher(step, model, None)
     for epoch in range(first_epoch, first_epoch + epochs):
         sgd.mask(masking(epoch, model))
         model.train(True)
@@ -180,9 +164,9 @@ def train(
             loss, accuracy = gradient(model, x, y)
             sgd.update(rate)
             history.add(loss, accuracy, y.shape[-1])
+            step += 1
             for watcher in watch:
                 watcher(step, model, loss)
-            step += 1
         history.end_epoch(rate, step)
     return history.dataset(step)
 
@@ -221,59 +205,14 @@ def _batches(
         yield x, y.expand(n_networks, -1)
 
 
-class Recorder:
-    """Evaluates the networks every so many steps; for the argument ``watch`` of ``train``.
-
-    Parameters
-    ----------
-    x, y : Tensor
-        Samples to evaluate on, as for ``evaluate``.
-    every : int
-        How many steps lie between two evaluations, from 1.
-
-    Raises
-    ------
-    ValueError
-        If ``every`` is no whole number from 1.
-    """
-
-    def __init__(self, x: Tensor, y: Tensor, every: int) -> None:
-        if type(every) is not int or every < 1:
-            raise ValueError(f"every is {every!r}; give a whole number of steps from 1.")
-        self.x, self.y, self.every = x, y, every
-        self._records: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def __call__(self, step: int, model: Model, _loss: Tensor) -> None:
-        """Take note of a step, counted from 0."""
-        if (step + 1) % self.every == 0:
-            self._records[step + 1] = evaluate(model, self.x, self.y)
-
-    def dataset(self, runs: Grid) -> xr.Dataset:
-        """Return ``loss`` and ``accuracy`` by the axes of the grid and ``step``.
-
-        Raises
-        ------
-        ValueError
-            If nothing was recorded.
-        """
-        if not self._records:
-            raise ValueError(f"training ended before step {self.every}: nothing was recorded.")
-        pairs = zip(*self._records.values(), strict=True)
-        loss, accuracy = (torch.stack(values, -1) for values in pairs)
-        steps = [*self._records]
-        return xr.Dataset(
-            {"loss": runs.label(loss, step=steps), "accuracy": runs.label(accuracy, step=steps)}
-        )
-
-
 class _SGD:
     """SGD with momentum whose learning rate differs from network to network."""
 
     def __init__(self, model: Model, momentum: float, weight_decay: float) -> None:
+        self.model = model
         self.parameters = dict(model.named_parameters())
         self.velocities = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
         self.masks: dict[str, Tensor] = {}
-        self.n_networks = model.n_networks
         self.momentum = momentum
         self.weight_decay = weight_decay
         for parameter in self.parameters.values():
@@ -282,19 +221,7 @@ class _SGD:
     @torch.no_grad()
     def mask(self, masks: Masks) -> None:
         """Prune by these masks now and after each update to come."""
-        for name, mask in masks.items():
-            if name not in self.parameters:
-                raise ValueError(f"there is no parameter {name!r}, only {[*self.parameters]}.")
-            shape = self.parameters[name].shape
-            if mask.shape not in (shape, (1, *shape)):  # the second for a population of one
-                raise ValueError(
-                    f"the mask of {name!r} has shape {tuple(mask.shape)}; its parameter has "
-                    f"{tuple(shape)}."
-                )
-        self.masks = {
-            name: mask.view_as(self.parameters[name]).to(self.parameters[name])
-            for name, mask in masks.items()
-        }
+        self.masks = {n: m.to(self.parameters[n]) for n, m in kept(self.model, masks).items()}
         for name, mask in self.masks.items():
             self.parameters[name].mul_(mask)
 
@@ -302,12 +229,12 @@ class _SGD:
         """Return the learning rate as (K,), on the model's device."""
         example = next(iter(self.parameters.values()))
         rates = torch.as_tensor(rate, dtype=example.dtype, device=example.device)
-        if rates.ndim > 1 or rates.numel() not in (1, self.n_networks):
+        if rates.ndim > 1 or rates.numel() not in (1, self.model.n_networks):
             raise ValueError(
                 f"the learning rate has shape {tuple(rates.shape)}; give one number, or "
-                f"{self.n_networks}, one for each network."
+                f"{self.model.n_networks}, one for each network."
             )
-        return rates.expand(self.n_networks)
+        return rates.expand(self.model.n_networks)
 
     @torch.no_grad()
     def update(self, rate: Tensor) -> None:

@@ -254,10 +254,10 @@ from nnopt_lab.training import train
 data, runs = mnist1d(640), grid(seed=range(3))
 def run(report, stop, lr, epochs, width):
     losses = []
-    def watch(step, model, loss):
-        losses.append(loss.mean().item())
-        if (step + 1) % 10 == 0:
-            report(losses[::10], (step + 1) / (10 * epochs))
+    def watch(updates, model, loss):
+        losses.append(0 if loss is None else loss.mean().item())
+        if updates and updates % 10 == 0:
+            report(losses[1::10], updates / (10 * epochs))
     history = train(mlp([40, width, 10], runs), data, runs, epochs=epochs, lr=lr,
                     watch=[watch], stop=stop)
     return f"{int(history.diverged.sum())} of 3 networks diverged."
@@ -396,7 +396,7 @@ def test_a_bad_value_is_said_in_the_panel(live):
     assert_silent(live)
 
 
-STOPPED = "__import__('nnopt_lab.explorer.live').explorer.live._worker._newest.stopped.is_set()"
+STOPPED = "__import__('nnopt_lab.explorer.live').explorer.live._worker.stopped.is_set()"
 
 
 def test_running_the_cell_again_ends_the_work_and_leaves_nothing(live):

@@ -328,7 +328,8 @@ def test_bad_predictions_are_refused():
     with pytest.raises(ValueError, match="'c' was measured, and is none of"):
         Prediction("Which?", ["a", "b"], "c", ["no", "yes"])
     with pytest.raises(ValueError, match="2 answers and 1 reasons; give a reason for each"):
-        Prediction("Which?", ["a", "b"], "a", "no")
+        Prediction("Which?", ["a", "b"], "a", ["no"])
+    assert Prediction("Which?", ["a", "b"], "a", "one for all").reasons == ["one for all"] * 2
 
 
 def test_bad_stops_are_refused():
@@ -415,9 +416,9 @@ def test_without_cell_ids_nothing_is_closed(monkeypatch):
 def test_progress_moves_and_closes(capsys):
     progress = Progress("eight networks", 3)
     bar = progress._bar
-    progress(0)
+    progress(1)
     assert bar.value == 1
-    progress(2)
+    progress(3)
     assert bar.comm is None
     assert repr(progress) == "eight networks: 3 steps each"
     assert "eight networks" in capsys.readouterr().out

@@ -12,14 +12,31 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "nnopt_lab"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-TECHNIQUES = {"pruning", "schedules", "normalization", "shuffling"}
+TECHNIQUES = {"pruning", "schedules", "normalization", "shuffling", "costs", "distributed"}
+WITH_LESSON = {  # and so with figures and exercises of their own
+    "pruning": "01_pruning",
+    "schedules": "02_learning_rate_decay",
+    "normalization": "03_batch_normalization",
+    "distributed": "04_distributed_training",
+    "shuffling": "05_shuffling",
+}
 WIDGETS = {"ipywidgets", "anywidget", "IPython"}
+
+# Which rooms of ours a room may use besides itself; ``combined`` and ``exercises`` may use any.
+MAY_USE = {
+    **dict.fromkeys(("", "data", "grid", "statistics", "explorer"), set()),
+    **dict.fromkeys(TECHNIQUES, {"networks"}),
+    "networks": {"grid"},
+    "training": {"data", "grid", "networks", "shuffling"},  # of techniques the default order alone
+    "recording": {"grid", "networks", "training"},
+    "figures": {"statistics"},
+}
 
 
 def imports(path: Path) -> set[str]:
-    """Return the modules that a file imports at its top level, packages of ours in full."""
+    """Return the modules that a file imports anywhere, packages of ours in full."""
     found = set()
-    for node in ast.parse(path.read_text()).body:
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -38,28 +55,25 @@ def test_the_modules_are_where_they_are_looked_for():
     assert not {"utils.py", "config.py", "helpers.py"} & {path.name for path in MODULES}
 
 
+def room(path: Path) -> str:
+    """Return the module or folder of the package that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py").removeprefix("__init__")
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
 def test_imports(path):
-    folder, found = path.parent.name, imports(path)
-    if path.parent == PACKAGE and path.stem in TECHNIQUES:
-        assert roots(path) <= {"torch", "numpy", "xarray"}
-    if path.parent == PACKAGE and path.stem in {
-        "training",
-        "networks",
-        "grid",
-        "data",
-        "statistics",
-    }:
-        assert not {name for name in found if TECHNIQUES & set(name.split("."))}
-    if folder == "figures":
+    mine, found = room(path), imports(path)
+    ours = {name.split(".")[1] for name in found if name.startswith("nnopt_lab.")}
+    if mine not in ("combined", "exercises"):
+        further = {"data"} if path.name == "worker.py" else set()
+        assert ours <= MAY_USE[mine] | {mine} | further
+    if mine in TECHNIQUES:
+        assert roots(path) <= {"torch", "numpy", "xarray", "nnopt_lab"}
+    if mine == "figures":
         assert "torch" not in roots(path)
-        ours = {n for n in found if n.startswith("nnopt_lab.") and "figures" not in n}
-        assert {n.split(".")[1] for n in ours} <= {"statistics"}
-    if folder == "explorer":
-        assert not {n for n in found if n.startswith("nnopt_lab.") and "explorer" not in n}
-    if folder not in {"explorer", "exercises"}:
+    if mine not in ("explorer", "exercises"):
         assert not roots(path) & WIDGETS
-    if folder != "figures" and folder != "explorer":
+    if mine not in ("figures", "explorer"):
         assert "plotly" not in roots(path)
 
 
@@ -74,10 +88,11 @@ def test_every_module_has_its_test_and_every_technique_its_figures_and_exercises
     for path in PACKAGE.glob("*.py"):
         if path.stem != "__init__":
             assert (ROOT / "tests" / f"test_{path.stem}.py").exists()
-    for stem in TECHNIQUES:
-        is_there = (PACKAGE / f"{stem}.py").exists()
-        for folder in ("figures", "exercises"):
-            assert (PACKAGE / folder / f"{stem}.py").exists() == is_there
+    for stem, lesson in WITH_LESSON.items():
+        is_there = (ROOT / "notebooks" / f"{lesson}.ipynb").exists()
+        assert (PACKAGE / "figures" / f"{stem}.py").exists() == is_there
+        assert (PACKAGE / "exercises" / f"{stem}.py").exists() == is_there
+        assert (ROOT / "tests" / f"test_exercises_{stem}.py").exists() == is_there
 
 
 def environment_after_import(**environment: str) -> list[str]:

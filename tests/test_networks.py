@@ -1,7 +1,7 @@
 import copy
 
 from nnopt_lab.grid import grid
-from nnopt_lab.networks import INITIALISATIONS, mlp, single
+from nnopt_lab.networks import INITIALISATIONS, BatchNorm, Population, Stacked, kept, mlp, single
 
 import pytest
 import torch
@@ -18,10 +18,10 @@ def test_a_row_starts_as_torch_would_start_it():
         assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize("batch_norm", [False, True])
+@pytest.mark.parametrize("norm", [None, BatchNorm])
 @pytest.mark.parametrize("training", [False, True])
-def test_unstack_gives_the_same_outputs(batch_norm, training):
-    model = mlp([5, 7, 6, 3], RUNS, batch_norm=batch_norm).double()
+def test_unstack_gives_the_same_outputs(norm, training):
+    model = mlp([5, 7, 6, 3], RUNS, norm=norm).double()
     x = torch.randn(3, 16, 5, dtype=torch.float64)
     for _ in range(3):
         model(x)  # running statistics move
@@ -33,10 +33,63 @@ def test_unstack_gives_the_same_outputs(batch_norm, training):
         assert torch.allclose(outputs[i], row(x[i]), atol=1e-12)
 
 
-def test_inputs_shared_by_all_networks():
-    model = mlp([5, 7, 3], RUNS)
+@pytest.mark.parametrize("norm", [None, BatchNorm])
+@pytest.mark.parametrize("norm_at", ["before layer", "before relu", "after relu"])
+def test_inputs_shared_by_all_networks(norm, norm_at):
+    model = mlp([5, 7, 3], RUNS, norm=norm, norm_at=norm_at)
     x = torch.randn(16, 5)
     assert torch.allclose(model(x[None]), model(x.expand(3, -1, -1)))
+
+
+@pytest.mark.parametrize(
+    ("norm_at", "kinds", "features"),
+    [
+        ("before layer", "BatchNorm1d Linear ReLU BatchNorm1d Linear", [5, 7]),
+        ("before relu", "Linear BatchNorm1d ReLU Linear", [7]),
+        ("after relu", "Linear ReLU BatchNorm1d Linear", [7]),
+    ],
+)
+def test_a_norm_stands_where_it_is_asked_for(norm_at, kinds, features):
+    row = mlp([5, 7, 3], RUNS, norm=BatchNorm, norm_at=norm_at).unstack(0)
+    assert [type(layer).__name__ for layer in row] == kinds.split()
+    norms = [layer.num_features for layer in row if isinstance(layer, nn.BatchNorm1d)]
+    assert norms == features
+
+
+@pytest.mark.parametrize("momentum", [0.1, 0.3, None])
+def test_running_statistics_are_torchs(momentum):
+    ours = BatchNorm(4, RUNS, momentum).double()
+    theirs = [nn.BatchNorm1d(4, momentum=momentum).double() for _ in RUNS["seed"]]
+    for _ in range(3):
+        x = 2 * torch.randn(3, 4, 16, dtype=torch.float64) + 1
+        outputs = ours(x)
+        for i, norm in enumerate(theirs):
+            assert torch.allclose(outputs[i], norm(x[i].mT).mT)
+    for i, norm in enumerate(theirs):
+        assert torch.allclose(ours.running_mean[i], norm.running_mean)
+        assert torch.allclose(ours.running_var[i], norm.running_var)
+        assert ours.num_batches_tracked[i] == norm.num_batches_tracked
+    assert ours.unstack().momentum == momentum
+
+
+def test_any_norm_and_any_layer_can_stand_in_a_population():
+    class LayerNorm(Stacked):
+        def __init__(self, features, runs):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(len(runs), features))
+            self.bias = nn.Parameter(torch.zeros(len(runs), features))
+
+        def forward(self, x):
+            normalised = nn.functional.layer_norm(x.mT, x.shape[1:2]).mT
+            return normalised * self.weight[:, :, None] + self.bias[:, :, None]
+
+        def unstack(self):
+            return nn.LayerNorm(self.weight.shape[1])
+
+    first, *_, last = mlp([5, 7, 3], RUNS, norm=LayerNorm)
+    model, x = Population(first, LayerNorm(7, RUNS), nn.Tanh(), last), torch.randn(3, 16, 5)
+    assert isinstance(model.unstack(1)[2], nn.Tanh)
+    assert torch.allclose(model(x)[1], model.unstack(1)(x[1]), atol=1e-6)
 
 
 def test_unstacked_networks_are_copies_and_can_be_saved(tmp_path):
@@ -50,7 +103,7 @@ def test_unstacked_networks_are_copies_and_can_be_saved(tmp_path):
 
 
 def test_take_copies_networks_in_the_order_asked():
-    model = mlp([5, 7, 3], RUNS, batch_norm=True)
+    model = mlp([5, 7, 3], RUNS, norm=BatchNorm)
     model(torch.randn(3, 8, 5))
     taken = model.take(torch.tensor([2, 0, 2, 1]))
     assert taken.n_networks == 4
@@ -67,6 +120,24 @@ def test_equal_seeds_start_equal(initialisation):
     weight = mlp([5, 7, 3], runs, initialisation=initialisation)[0].weight
     assert torch.equal(weight[:2], weight[2:])
     assert not torch.equal(weight[0], weight[1])
+
+
+def test_each_network_may_have_an_initialisation_of_its_own():
+    mixed = mlp([5, 7, 3], RUNS, initialisation=["he", "default", "he"])[0].weight
+    for i, name in enumerate(["he", "default", "he"]):
+        assert torch.equal(mixed[i], mlp([5, 7, 3], RUNS, initialisation=name)[0].weight[i])
+
+
+def test_masks_are_read_in_one_way():
+    model, mask = mlp([5, 7, 3], RUNS), torch.rand(3, 7, 5) < 0.5
+    for given in (mask, mask.float(), 255 * mask.to(torch.uint8)):
+        assert torch.equal(kept(model, {"0.weight": given})["0.weight"], mask)
+    alone = kept(model.unstack(0), {"0.weight": mask[:1]})
+    assert torch.equal(alone["0.weight"], mask[0])
+    with pytest.raises(ValueError, match=r"no parameter 'x'"):
+        kept(model, {"x": mask})
+    with pytest.raises(ValueError, match=r"has shape \(7, 3, 5\); its parameter has \(3, 7, 5\)"):
+        kept(model, {"0.weight": mask.transpose(0, 1)})
 
 
 def test_he_initialisation_has_variance_two_over_inputs():
@@ -97,6 +168,10 @@ def test_bad_input_is_refused():
         mlp([40, 0, 10], RUNS)
     with pytest.raises(ValueError, match="use one of"):
         mlp([40, 10], RUNS, initialisation="xavier")
+    with pytest.raises(ValueError, match="for each of 3 networks"):
+        mlp([40, 10], RUNS, initialisation=["he"])
+    with pytest.raises(ValueError, match="norm_at is 'inside'"):
+        mlp([40, 10], RUNS, norm_at="inside")
     with pytest.raises(IndexError, match="networks 0 to 2"):
         mlp([40, 10], RUNS).unstack(3)
     with pytest.raises(IndexError, match="networks 0 to 2"):
@@ -106,4 +181,4 @@ def test_bad_input_is_refused():
     with pytest.raises(TypeError, match=r"an nn\.Module"):
         single("network")
     with pytest.raises(ValueError, match="more than 1 value per channel"):
-        mlp([5, 7, 3], RUNS, batch_norm=True)(torch.randn(3, 1, 5))
+        mlp([5, 7, 3], RUNS, norm=BatchNorm)(torch.randn(3, 1, 5))

@@ -1,6 +1,7 @@
 """Exercises that check themselves, and the questions and findings of each lesson."""
 
 from nnopt_lab.exercises import evidence, pruning, schedules
-from nnopt_lab.exercises.core import Exercise, answers
+from nnopt_lab.exercises.answers import answers
+from nnopt_lab.exercises.exercise import Exercise
 
 __all__ = ["Exercise", "answers", "evidence", "pruning", "schedules"]

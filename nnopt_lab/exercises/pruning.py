@@ -11,25 +11,20 @@ from typing import Any
 
 from nnopt_lab import pruning
 from nnopt_lab.data import mnist1d
-from nnopt_lab.exercises.core import Exercise, Wrong, diagnosed
+from nnopt_lab.exercises.checks import diagnosed, expect, number, tensor
+from nnopt_lab.exercises.exercise import Wrong, exercise
 from nnopt_lab.explorer import Prediction, Progress, Stops
 from nnopt_lab.grid import grid
-from nnopt_lab.networks import Population, mlp
+from nnopt_lab.networks import Masks, Population, mlp
 from nnopt_lab.statistics import Findings, Verdict, interval, paired
 from nnopt_lab.training import n_steps, train
 
-import numpy as np
 import torch
 import xarray as xr
 from torch import Generator, Tensor, nn
 from torch.nn.utils import prune
 
 Rule = Callable[..., Any]
-
-
-def _points(differences: xr.DataArray) -> str:
-    """Return a mean difference of accuracies with its interval, as it is read."""
-    return f"{interval(100 * differences)} points"
 
 
 def half_cut(accuracy: xr.DataArray, share: xr.DataArray) -> dict[str, Any]:
@@ -41,13 +36,17 @@ def half_cut(accuracy: xr.DataArray, share: xr.DataArray) -> dict[str, Any]:
         Test accuracy and share of weights cut, in [0, 1]; dimensions ``epsilon`` (from 0) and
         ``seed``.
     """
-    cut = share.mean("seed")
-    dense, half, third, most = (
-        accuracy.isel(epsilon=int(np.abs(cut.values - s).argmin()), drop=True)
-        for s in (0, 0.5, 0.35, 1)
+    dense, third, half, most = (
+        accuracy.isel(epsilon=abs(share.mean("seed") - cut).argmin("epsilon"), drop=True)
+        for cut in (0, 0.35, 0.5, 1)
     )
     left = float(half.mean() / dense.mean())
     reason = "The weights that go are the smallest: together they carry little of the signal."
+    showed = {
+        "A third of the weights can be cut for less than 3 points.": third - dense + 0.03,
+        "With half of them gone, more than 80 % of the accuracy is left.": half - 0.8 * dense,
+        "At the largest threshold less than a third is left.": dense / 3 - most,
+    }
     return {
         "predict": Prediction(
             "Half of the weights are cut (ε = 0.15), and nothing is trained again. How much of the "
@@ -57,14 +56,7 @@ def half_cut(accuracy: xr.DataArray, share: xr.DataArray) -> dict[str, Any]:
             [f"That is where it ends, when nearly all are gone. {reason}", reason, reason],
             words=f"{100 * left:.0f} % of the dense accuracy",
         ),
-        "shows": Findings(
-            {
-                "A third of the weights can be cut for less than 3 points.": 0.03 - dense + third,
-                "With half of them gone, more than 80 % of the accuracy is left.": half
-                - 0.8 * dense,
-                "At the largest threshold less than a third is left.": dense / 3 - most,
-            }
-        ),
+        "shows": Findings(showed),
     }
 
 
@@ -77,13 +69,21 @@ def which_stay(tuned: xr.DataArray, constant: xr.DataArray) -> dict[str, Any]:
         Test accuracy in [0, 1] with a rate of its own for each rule and sparsity, and with one
         rate for all; dimensions ``rule``, ``sparsity`` and ``seed``.
     """
-
-    def at(rule: str, sparsity: float, accuracy: xr.DataArray = tuned) -> xr.DataArray:
-        return accuracy.sel(rule=rule, sparsity=sparsity, drop=True)
-
-    lead = at("largest", 0.9) - at("shuffled", 0.9)
-    costs = [at("largest", 0, a) - at("largest", 0.8, a) for a in (tuned, constant)]
+    tenth = tuned.sel(sparsity=0.9)
+    lead, at_random = (
+        tenth.sel(rule="largest", drop=True) - tenth.sel(rule=rule, drop=True)
+        for rule in ("shuffled", "random")
+    )
+    largest = [accuracy.sel(rule="largest") for accuracy in (tuned, constant)]
+    cost, seeming = (a.sel(sparsity=0, drop=True) - a.sel(sparsity=0.8, drop=True) for a in largest)
     reason = "The largest weights, at their own places, hold most of what was learned."
+    showed = {
+        "At 90 % sparsity the largest weights are more than 10 points ahead of as many at random "
+        "places.": lead - 0.1,
+        "Weights at random are more than 10 points behind, too.": at_random - 0.1,
+        "A rate that never falls makes pruning look cheaper: at 80 % it seems to cost at least "
+        "half a point less.": cost - seeming - 0.005,
+    }
     return {
         "predict": Prediction(
             "One weight in ten stays, and is trained on. Does it matter which ones, if each layer "
@@ -95,19 +95,9 @@ def which_stay(tuned: xr.DataArray, constant: xr.DataArray) -> dict[str, Any]:
                 f"More than that. {reason}",
                 reason,
             ],
-            words=f"the largest weights are ahead by {_points(lead)}",
+            words=f"the largest weights are ahead by {interval(100 * lead)} points",
         ),
-        "shows": Findings(
-            {
-                "At 90 % sparsity the largest weights are more than 10 points ahead of as many at "
-                "random places.": lead - 0.1,
-                "Weights at random are more than 10 points behind, too.": at("largest", 0.9)
-                - at("random", 0.9)
-                - 0.1,
-                "A rate that never falls makes pruning look cheaper: at 80 % it seems to cost at "
-                "least half a point less.": costs[0] - costs[1] - 0.005,
-            }
-        ),
+        "shows": Findings(showed),
     }
 
 
@@ -121,6 +111,11 @@ def survivors(still_zero: xr.DataArray) -> dict[str, Any]:
     """
     first = still_zero.sel(cut=0.5, step=1, drop=True)
     last = still_zero.isel(step=-1, drop=True).sel(cut=0.98, drop=True)
+    showed = {
+        "Cut at 50 %, fewer than a tenth of the zeros outlive the first step: what is not held is "
+        "not pruned.": 0.1 - first,
+        "Cut at 98 %, more than half of them stay for the whole epoch.": last - 0.5,
+    }
     return {
         "predict": Prediction(
             "Half of the weights were cut. What share of them is still zero after a single step?",
@@ -129,13 +124,7 @@ def survivors(still_zero: xr.DataArray) -> dict[str, Any]:
             "A weight that is zero has a gradient like any other, and moves.",
             words=f"{interval(100 * first)} %",
         ),
-        "shows": Findings(
-            {
-                "Cut at 50 %, fewer than a tenth of the zeros outlive the first step: what is not "
-                "held is not pruned.": 0.1 - first,
-                "Cut at 98 %, more than half of them stay for the whole epoch.": last - 0.5,
-            }
-        ),
+        "shows": Findings(showed),
     }
 
 
@@ -148,13 +137,13 @@ def lifted(gain: xr.DataArray) -> Findings:
         Test accuracy minus that of the dense networks, in [0, 1]; dimensions ``masks`` (``kept``,
         ``lifted``), ``sparsity`` and ``seed``.
     """
-    kept, let_go = (gain.sel(masks=name, sparsity=0.8, drop=True) for name in ("kept", "lifted"))
-    most = gain.sel(masks="lifted", sparsity=0.9, drop=True)
+    kept, free = (gain.sel(masks=masks, drop=True) for masks in ("kept", "lifted"))
+    at_80, most = free.sel(sparsity=0.8, drop=True), free.sel(sparsity=0.9, drop=True)
+    lost = -kept.sel(sparsity=0.8, drop=True)
     return Findings(
         {
-            "At 80 % sparsity more than a point stays lost while the masks are kept.": -kept - 0.01,
-            "At 80 % with the masks lifted, less than 2 points are won or lost.": 0.02
-            - abs(let_go),
+            "At 80 % sparsity more than a point stays lost while the masks are kept.": lost - 0.01,
+            "At 80 % with the masks lifted, less than 2 points are won or lost.": 0.02 - abs(at_80),
             "At 90 % more than a point stays lost even so.": -most - 0.01,
         }
     )
@@ -169,42 +158,36 @@ def cheaper(size: xr.DataArray, time: xr.DataArray) -> dict[str, Any]:
         Bytes and seconds over those of the dense network, at width 256 and 64 samples; dimensions
         ``kind`` and ``sparsity``.
     """
-    file, pace = size.sel(sparsity=0.9), time.sel(sparsity=0.9)
-    reason = (
-        "A zero is a number like any other: it takes four bytes, and is multiplied. Something has "
-        "to leave it out."
+    file, pace = (
+        {str(kind): float(cost.sel(sparsity=0.9, kind=kind)) for kind in cost.kind.values}
+        for cost in (size, time)
     )
+    saves_file = {
+        "Zeros as they are save no byte.": file["zeros"] == 1,
+        "At 90 %, width 256, gzip and CSR bring the file below a third.": (
+            max(file["gzip"], file["CSR"]) < 1 / 3
+        ),
+    }
+    saves_time = {
+        "Zeros as they are save no time (at 90 %, width 256, batch of 64).": (
+            abs(pace["zeros"] - 1) < 0.2
+        ),
+        "There, with neurons taken out, less than two thirds of it is left.": (
+            pace["neurons out"] < 2 / 3
+        ),
+    }
     return {
         "predict": Prediction(
             "Nine weights in ten are zero, and stored as they are. What is left of the file, and "
             "of the time for a batch?",
             {"about a tenth of both": 0.1, "about half of both": 0.5, "all of both": 1},
-            float(pace.sel(kind="zeros")),
-            [reason] * 3,
-            words=f"{100 * float(file.sel(kind='zeros')):.0f} % of the file, "
-            f"{100 * float(pace.sel(kind='zeros')):.0f} % of the time",
+            pace["zeros"],
+            "A zero is a number like any other: it takes four bytes, and is multiplied. Something "
+            "has to leave it out.",
+            words=f"{100 * file['zeros']:.0f} % of the file, {100 * pace['zeros']:.0f} % of the "
+            "time",
         ),
-        "shows": [
-            Findings(
-                {
-                    "Zeros as they are save no byte.": bool(file.sel(kind="zeros") == 1),
-                    "At 90 %, width 256, gzip and CSR bring the file below a third.": bool(
-                        file.sel(kind=["gzip", "CSR"]).max() < 1 / 3
-                    ),
-                }
-            ),
-            Findings(
-                {
-                    "Zeros as they are save no time (at 90 %, width 256, batch of 64).": bool(
-                        abs(pace.sel(kind="zeros") - 1) < 0.2
-                    ),
-                    "There, with neurons taken out, less than two thirds of it is left.": bool(
-                        pace.sel(kind="neurons out") < 2 / 3
-                    ),
-                },
-                compare=False,
-            ),
-        ],
+        "shows": [Findings(saves_file), Findings(saves_time, compare=False)],
     }
 
 
@@ -216,24 +199,26 @@ def claims(accuracy: xr.DataArray) -> list[Verdict]:
     accuracy : xarray.DataArray
         Test accuracy in [0, 1]; dimensions ``rule``, ``sparsity`` and ``seed``.
     """
-
-    def claim(
-        words: str, better: tuple[str, float], other: tuple[str, float], *, compare: bool = True
-    ) -> Verdict:
-        a, b = (accuracy.sel(rule=rule, sparsity=s) for rule, s in (better, other))
-        return Verdict(words, 100 * paired(a, b), margin=2, unit="points", compare=compare)
-
     dense, half, fifth, tenth = (("largest", share) for share in (0, 0.5, 0.8, 0.9))
+    bit_by_bit, at_once = (("bit by bit", 0.95), ("largest", 0.95))
+    compared = {
+        "Half cut and trained again, a network is worse than dense": (dense, half),
+        "With 80 % cut it is worse than dense": (dense, fifth),
+        "With 90 % cut it is worse than dense": (dense, tenth),
+        "At 90 % the largest weights beat as many at random places": (tenth, ("shuffled", 0.9)),
+        "At 95 % bit by bit beats all at once": (bit_by_bit, at_once),
+        "At 80 % single weights beat neurons": (fifth, ("neurons", 0.8)),
+    }
+    across = "At 80 % single weights beat neurons"  # the margin: another processor may turn it
     return [
-        claim("Half cut and trained again, a network is worse than dense", dense, half),
-        claim("With 80 % cut it is worse than dense", dense, fifth),
-        claim("With 90 % cut it is worse than dense", dense, tenth),
-        claim(
-            "At 90 % the largest weights beat as many at random places", tenth, ("shuffled", 0.9)
-        ),
-        claim("At 95 % bit by bit beats all at once", ("bit by bit", 0.95), ("largest", 0.95)),
-        # across the margin: another processor may turn it
-        claim("At 80 % single weights beat neurons", fifth, ("neurons", 0.8), compare=False),
+        Verdict(
+            claim,
+            100 * paired(*(accuracy.sel(rule=rule, sparsity=share) for rule, share in arms)),
+            margin=2,
+            unit="points",
+            compare=claim != across,
+        )
+        for claim, arms in compared.items()
     ]
 
 
@@ -245,18 +230,13 @@ def units(accuracy: xr.DataArray) -> Findings:
     accuracy : xarray.DataArray
         Test accuracy in [0, 1]; dimensions ``rule``, ``sparsity`` and ``seed``.
     """
-    most, some = (accuracy.sel(sparsity=s, drop=True) for s in (0.95, 0.9))
+    lead = accuracy - accuracy.sel(rule="largest", drop=True)
+    bits = lead.sel(rule="bit by bit", sparsity=0.95, drop=True)
+    neurons = lead.sel(rule="neurons", sparsity=0.9, drop=True)
     return Findings(
         {
-            "At 95 % sparsity bit by bit is more than 3 points ahead of all at once.": most.sel(
-                rule="bit by bit"
-            )
-            - most.sel(rule="largest")
-            - 0.03,
-            "At 90 % neurons are ahead of single weights that are cut all at once.": some.sel(
-                rule="neurons"
-            )
-            - some.sel(rule="largest"),
+            "At 95 % sparsity bit by bit is more than 3 points ahead of all at once.": bits - 0.03,
+            "At 90 % neurons are ahead of single weights that are cut all at once.": neurons,
         }
     )
 
@@ -269,20 +249,19 @@ def tickets(accuracy: xr.DataArray) -> Findings:
     accuracy : xarray.DataArray
         Test accuracy in [0, 1]; dimensions ``start``, ``sparsity`` and ``seed``.
     """
-    at = {str(s): accuracy.sel(start=s, sparsity=0.9, drop=True) for s in accuracy.start.values}
+    dense, rewound, fresh, shuffled = (
+        accuracy.sel(start=start, sparsity=0.9, drop=True)
+        for start in ("dense", "rewound", "fresh start", "shuffled")
+    )
     return Findings(
         {
-            "At 90 % the ticket, rewound, is ahead of the same mask on other first weights.": at[
-                "rewound"
-            ]
-            - at["fresh start"],
-            "That mask is ahead of a shuffled one: part of its worth needs no trained weight.": at[
-                "fresh start"
-            ]
-            - at["shuffled"],
-            "It stays more than 8 points behind the dense network.": at["dense"]
-            - at["rewound"]
-            - 0.08,
+            "At 90 % the ticket, rewound, is ahead of the same mask on other first weights.": (
+                rewound - fresh
+            ),
+            "That mask is ahead of a shuffled one: part of its worth needs no trained weight.": (
+                fresh - shuffled
+            ),
+            "It stays more than 8 points behind the dense network.": dense - rewound - 0.08,
         }
     )
 
@@ -314,63 +293,67 @@ def sizes(accuracy: xr.DataArray) -> Findings:
         Test accuracy in [0, 1]; dimensions ``network`` and ``seed``.
     """
     dense, cut, _, small = (accuracy.isel(network=i, drop=True) for i in range(4))
+    kept = cut - 0.8 * dense
     return Findings(
         {
-            "The wide network keeps more than 80 % of its accuracy with 5 % of its weights.": cut
-            - 0.8 * dense,
+            "The wide network keeps more than 80 % of its accuracy with 5 % of its weights.": kept,
             "The small one is ahead of it after 30 epochs, a sixth of the operations.": small - cut,
         }
     )
-
-
-def _tensor(result: Any, shape: tuple[int, ...], what: str) -> Tensor:
-    """Return a learner's result, a tensor or what can be made one, in the shape it must have."""
-    try:
-        tensor = torch.as_tensor(result)
-    except (TypeError, ValueError, RuntimeError):
-        raise Wrong(f"{what} is a {type(result).__name__}; return a tensor.") from None
-    if tuple(tensor.shape) != shape:
-        raise Wrong(f"{what} has shape {tuple(tensor.shape)}; it must have {shape}.")
-    return tensor
 
 
 def _random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=Generator().manual_seed(seed))
 
 
-def _check_sparsity(my_sparsity: Rule) -> str:
-    quarter = _random(20, 30)
-    quarter[:5] = 0
-    for weight, expected, what in (
-        (quarter, 0.25, "a tensor with a quarter of zeros"),
-        (_random(4, 5), 0.0, "a tensor without zeros"),
-        (torch.zeros(3, 3), 1.0, "a tensor of zeros"),
-        (torch.tensor([0.0, -0.0, -1.0, 1e-30]), 0.5, "[0, -0, -1, 1e-30]"),
-    ):
-        found = float(my_sparsity(weight))
-        if abs(found - expected) > 1e-6:
-            hint = " That is the share of weights that are kept." if found == 1 - expected else ""
-            hint = " Give a share, not a number of weights." if found > 1 else hint
-            raise Wrong(f"For {what} you return {found:g}; {expected:g} is right.{hint}")
-    return "Sparsity is a share: it says nothing of how many bytes or microseconds it saves."
-
-
 def _solve_sparsity(weight: Tensor) -> Tensor:
     return (weight == 0).float().mean()
 
 
-sparsity = Exercise(
+@exercise(
     "sparsity of a tensor",
-    _check_sparsity,
     hints=[
         "Comparing a tensor with 0 gives a tensor of true and false.",
         "The mean of true and false, as floats, is the share of true.",
     ],
     solution=(_solve_sparsity,),
 )
+def sparsity(my_sparsity: Rule) -> str:
+    """Check the share of zeros."""
+    quarter = _random(20, 30)
+    quarter[:5] = 0
+    for weight, share, what in (
+        (quarter, 0.25, "a tensor with a quarter of zeros"),
+        (_random(4, 5), 0.0, "a tensor without zeros"),
+        (torch.zeros(3, 3), 1.0, "a tensor of zeros"),
+        (torch.tensor([0.0, -0.0, -1.0, 1e-30]), 0.5, "[0, -0, -1, 1e-30]"),
+    ):
+        mistakes = {
+            1 - share: "That is the share of weights that are kept.",
+            share * weight.numel(): "Give a share, not a number of weights.",
+        }
+        expect(my_sparsity(weight), share, f"For {what}", mistakes)
+    return "Sparsity is a share: it says nothing of how many bytes or microseconds it saves."
 
 
-def _check_mask(my_mask: Rule) -> str:
+def _solve_mask(weight: Tensor, sparsity: float) -> Tensor:
+    order = weight.abs().flatten().argsort()
+    mask = torch.ones(weight.numel(), dtype=torch.bool)
+    mask[order[: round(sparsity * weight.numel())]] = False
+    return mask.view_as(weight)
+
+
+@exercise(
+    "magnitude mask",
+    hints=[
+        "A threshold cannot tell equal weights apart. Which function gives an order?",
+        "weight.abs().flatten().argsort() lists the positions from the smallest weight on.",
+        "Start from a flat mask of ones, and set the first positions of that list to zero.",
+    ],
+    solution=(_solve_mask,),
+)
+def mask(my_mask: Rule) -> str:
+    """Check a mask of the largest weights."""
     ties = torch.ones(40, 200)
     ties[:20] = -2
     for weight, share, what in (
@@ -381,48 +364,43 @@ def _check_mask(my_mask: Rule) -> str:
         (_random(6, 6), 1.0, "random weights"),
     ):
         before = weight.clone()
-        mask = _tensor(my_mask(weight, share), tuple(weight.shape), "the mask").bool()
+        kept = tensor(my_mask(weight, share), tuple(weight.shape), "The mask").bool()
         if not torch.equal(weight, before):
             raise Wrong("Your function changes the weights; return a mask and leave them alone.")
-        asked, kept = weight.numel() - round(share * weight.numel()), int(mask.sum())
-        if kept != asked:
+        asked = weight.numel() - round(share * weight.numel())
+        if int(kept.sum()) != asked:
             look = " Look at ties." if weight is ties else ""
             raise Wrong(
-                f"For {what} at sparsity {share:g} your mask keeps {kept} of {weight.numel()} "
-                f"weights; {asked} were asked.{look}"
+                f"For {what} at sparsity {share:g} your mask keeps {int(kept.sum())} of "
+                f"{weight.numel()} weights; {asked} were asked.{look}"
             )
-        if 0 < kept < weight.numel() and weight.abs()[mask].min() < weight.abs()[~mask].max():
+        size = weight.abs()
+        if 0 < asked < weight.numel() and size[kept].min() < size[~kept].max():
             raise Wrong(
-                f"For {what} your mask prunes a weight of size {weight.abs()[~mask].max():.3g} and "
-                f"keeps one of size {weight.abs()[mask].min():.3g}; small means near 0."
+                f"For {what} your mask prunes a weight of size {size[~kept].max():.3g} and keeps "
+                f"one of size {size[kept].min():.3g}; small means near 0."
             )
     return "A rule by count keeps exactly what was asked, whatever the scale of the weights."
 
 
-def _solve_mask(weight: Tensor, sparsity: float) -> Tensor:
-    order = weight.abs().flatten().argsort()
-    mask = torch.ones(weight.numel(), dtype=torch.bool)
-    mask[order[: round(sparsity * weight.numel())]] = False
-    return mask.view_as(weight)
+def _solve_control(mask: Tensor, generator: Generator) -> Tensor:
+    return mask.flatten()[torch.randperm(mask.numel(), generator=generator)].view_as(mask)
 
 
-mask = Exercise(
-    "magnitude mask",
-    _check_mask,
+@exercise(
+    "shuffled control",
     hints=[
-        "A threshold cannot tell equal weights apart. Which function gives an order?",
-        "weight.abs().flatten().argsort() lists the positions from the smallest weight on.",
-        "Start from a flat mask of ones, and set the first positions of that list to zero.",
+        "torch.randperm(n, generator=generator) is a random order of n things.",
+        "Flatten the mask, index it by a random order, and give it its shape again.",
     ],
-    solution=(_solve_mask,),
+    solution=(_solve_control,),
 )
-
-
-def _check_control(my_control: Rule) -> str:
+def control(my_control: Rule) -> str:
+    """Check masks that keep as many weights at other places."""
     given = _random(64, 40) > 1
     given[:8] = False
     draws = [
-        _tensor(my_control(given, Generator().manual_seed(i)), (64, 40), "the control").bool()
+        tensor(my_control(given, Generator().manual_seed(i)), (64, 40), "The control").bool()
         for i in range(20)
     ]
     counts = {int(draw.sum()) for draw in draws}
@@ -442,41 +420,39 @@ def _check_control(my_control: Rule) -> str:
     return "Against this control a gain is due to which weights stay, not to how many."
 
 
-def _solve_control(mask: Tensor, generator: Generator) -> Tensor:
-    return mask.flatten()[torch.randperm(mask.numel(), generator=generator)].view_as(mask)
+def _solve_shrink(
+    w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, kept: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    constant = torch.relu(b1[~kept])
+    return w1[kept], b1[kept], w2[:, kept], b2 + w2[:, ~kept] @ constant
 
 
-control = Exercise(
-    "shuffled control",
-    _check_control,
+@exercise(
+    "take neurons out",
     hints=[
-        "torch.randperm(n, generator=generator) is a random order of n things.",
-        "Flatten the mask, index it by a random order, and give it its shape again.",
+        "A neuron is a row of w1, an entry of b1, and a column of w2.",
+        "With all its inputs pruned it gives the same value for every input. Which one?",
+        "That value, relu(b1), times its column of w2 belongs into b2.",
     ],
-    solution=(_solve_control,),
+    solution=(_solve_shrink,),
 )
-
-
-def _check_shrink(my_shrink: Rule) -> str:
-    first, second, x = nn.Linear(12, 10), nn.Linear(10, 5), _random(50, 12)
-    with torch.no_grad():
-        for i, parameter in enumerate([*first.parameters(), *second.parameters()]):
-            parameter.copy_(_random(*parameter.shape, seed=i))
-    kept = torch.arange(10) % 3 != 0
-    w1, b1, w2, b2 = (p.detach().clone() for p in [*first.parameters(), *second.parameters()])
+def shrink(my_shrink: Rule) -> str:
+    """Check a smaller network with the same outputs."""
+    x, kept = _random(50, 12), torch.arange(10) % 3 != 0
+    sizes = ((10, 12), (10,), (5, 10), (5,))
+    w1, b1, w2, b2 = (_random(*shape, seed=i) for i, shape in enumerate(sizes))
     w1[~kept] = 0
     expected = torch.relu(x @ w1.T + b1) @ w2.T + b2
-    parts = my_shrink(w1, b1, w2, b2, kept)
+    parts = my_shrink(w1.clone(), b1.clone(), w2.clone(), b2.clone(), kept)
     if not isinstance(parts, tuple | list) or len(parts) != 4:
         raise Wrong("Return four tensors: w1, b1, w2, b2 of the smaller network.")
     n = int(kept.sum())
     shapes = {"w1": (n, 12), "b1": (n,), "w2": (5, n), "b2": (5,)}
     s1, c1, s2, c2 = (
-        _tensor(part, shape, name).float()
+        tensor(part, shape, name).float()
         for part, (name, shape) in zip(parts, shapes.items(), strict=True)
     )
-    found = torch.relu(x @ s1.T + c1) @ s2.T + c2
-    difference = (found - expected).abs().max()
+    difference = (torch.relu(x @ s1.T + c1) @ s2.T + c2 - expected).abs().max()
     if difference > 1e-4:
         reason = ""
         if torch.equal(c2, b2):
@@ -485,25 +461,6 @@ def _check_shrink(my_shrink: Rule) -> str:
             reason = " The value of a pruned neuron passes the activation before it goes on."
         raise Wrong(f"The outputs differ by up to {difference:.2g}.{reason}")
     return "Smaller and faster for real, with the same outputs: no zeros, no masks, plain torch."
-
-
-def _solve_shrink(
-    w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor, kept: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    constant = torch.relu(b1[~kept])
-    return w1[kept], b1[kept], w2[:, kept], b2 + w2[:, ~kept] @ constant
-
-
-shrink = Exercise(
-    "take neurons out",
-    _check_shrink,
-    hints=[
-        "A neuron is a row of w1, an entry of b1, and a column of w2.",
-        "With all its inputs pruned it gives the same value for every input. Which one?",
-        "That value, relu(b1), times its column of w2 belongs into b2.",
-    ],
-    solution=(_solve_shrink,),
-)
 
 
 WIDE = grid(seed=range(200, 204))  # seeds that the lesson has not used
@@ -538,16 +495,34 @@ def _wide_control() -> float:
     return _wide_accuracy(_wide_start().take(rows), "4 wide networks, on without masks")
 
 
-def _check_wide(my_masks: Rule) -> str:
+def _solve_wide(epoch: int, model: Population) -> Masks:
+    progress = min((epoch + 1) / 10, 1)
+    share = 0.95 * (1 - (1 - progress) ** 3)
+    return pruning.keep_largest(pruning.magnitude(model), share)
+
+
+@exercise(
+    f"95 % sparse, {100 * SHARE:g} % as good",
+    hints=[
+        f"Your function is called before each of {EPOCHS} epochs, from epoch 0, with the networks "
+        "as they are then.",
+        "pruning.keep_largest(pruning.magnitude(model), share) prunes a share of what is there; "
+        "weights that are zero already go first.",
+        "Let the share grow over the first 10 epochs, fast at first: "
+        "0.95 * (1 - (1 - (epoch + 1) / 10) ** 3), and stay at 0.95 from then on.",
+    ],
+    solution=(_solve_wide,),
+    seconds=120,
+)
+def wide(my_masks: Rule) -> str:
+    """Train wide networks with the learner's masks."""
     network = _wide_start().take(torch.arange(len(WIDE)))
     accuracy = _wide_accuracy(
         network, "4 wide networks, with your masks", lambda epoch, model: my_masks(epoch - 8, model)
     )
-    share = pruning.sparsity({name: w != 0 for name, w in pruning.weights(network).items()})
-    if share.min() < 0.9495:
-        raise Wrong(
-            f"At the end {100 * share.min():.1f} % of the weights are zero; 95 % were asked."
-        )
+    zeros = _share_of_zeros(network)
+    if zeros < 0.9495:
+        raise Wrong(f"At the end {100 * zeros:.1f} % of the weights are zero; 95 % were asked.")
     if accuracy < SHARE * _wide_control():
         raise Wrong(
             f"Your networks reach {accuracy:.1f} %, and {_wide_control():.1f} % dense: "
@@ -560,29 +535,26 @@ def _check_wide(my_masks: Rule) -> str:
     )
 
 
-def _solve_wide(epoch: int, model: Population) -> dict[str, Tensor]:
-    progress = min((epoch + 1) / 10, 1)
-    share = 0.95 * (1 - (1 - progress) ** 3)
-    return pruning.keep_largest(pruning.magnitude(model), share)
+def _share_of_zeros(network: nn.Module) -> float:
+    """Return the share of weights that are zero, of the network with the fewest."""
+    kept = {name: weight != 0 for name, weight in pruning.weights(network).items()}
+    return float(pruning.sparsity(kept).min())
 
 
-wide = Exercise(
-    f"95 % sparse, {100 * SHARE:g} % as good",
-    _check_wide,
+def _solve_amounts(amount: float, n: int) -> float:
+    return float(1 - (1 - amount) ** (1 / n))
+
+
+@exercise(
+    "clinic: one half, three times",
     hints=[
-        f"Your function is called before each of {EPOCHS} epochs, from epoch 0, with the networks "
-        "as they are then.",
-        "pruning.keep_largest(pruning.magnitude(model), share) prunes a share of what is there; "
-        "weights that are zero already go first.",
-        "Let the share grow over the first 10 epochs, fast at first: "
-        "0.95 * (1 - (1 - (epoch + 1) / 10) ** 3), and stay at 0.95 from then on.",
+        "How many of 4000 weights are left after one call with amount=0.5? After the second?",
+        "After n calls a share (1 - each) ** n is left. Which `each` leaves 1 - amount?",
     ],
-    solution=(_solve_wide,),
-    seconds=120,
+    solution=("b", _solve_amounts),
 )
-
-
-def _check_amounts(diagnosis: Any, mended: Rule) -> str:
+def amounts(diagnosis: Any, mended: Rule) -> str:
+    """Check what each of n calls must prune."""
     diagnosed(
         diagnosis, "b",
         {
@@ -591,33 +563,34 @@ def _check_amounts(diagnosis: Any, mended: Rule) -> str:
         },
     )  # fmt: skip
     for amount, n in ((0.5, 3), (0.9, 3), (0.75, 2)):
-        each = float(mended(amount, n))
+        each = number(mended(amount, n), f"For amount = {amount:g} and {n} calls")
         left = (1 - each) ** n if 0 <= each <= 1 else 1.0
-        if abs(1 - left - amount) > 1e-3:
-            hint = " Shares multiply; they do not add." if abs(each * n - amount) < 1e-6 else ""
-            raise Wrong(
-                f"{n} calls with amount={each:.4g} leave {100 * left:.3g} % of the weights; "
-                f"{100 * (1 - amount):g} % were asked.{hint}"
-            )
+        asked = f"{100 * (1 - amount):g} % were asked."
+        words = f"{n} calls with amount={each:.4g} leave {100 * left:.3g} % of the weights; {asked}"
+        mistakes = {amount / n: f"{words} Shares multiply; they do not add."}
+        expect(each, _solve_amounts(amount, n), "", mistakes, otherwise=words, rel_tol=1e-3)
     return "Shares multiply: n calls with amount a leave (1 - a)^n, not 1 - n a, and not 1 - a."
 
 
-def _solve_amounts(amount: float, n: int) -> float:
-    return float(1 - (1 - amount) ** (1 / n))
+def _solve_unmasked(network: nn.Module, masks: Masks, x: Tensor, y: Tensor) -> None:
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
+    for inputs, targets in zip(x.split(64), y.split(64), strict=True):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(inputs), targets).backward()
+        optimizer.step()
+        pruning.apply(network, masks)
 
 
-amounts = Exercise(
-    "clinic: one half, three times",
-    _check_amounts,
+@exercise(
+    "clinic: zeros that vanish",
     hints=[
-        "How many of 4000 weights are left after one call with amount=0.5? After the second?",
-        "After n calls a share (1 - each) ** n is left. Which `each` leaves 1 - amount?",
+        "What is the gradient of a weight that happens to be zero?",
+        "One line after optimizer.step() is missing: pruning.apply(network, masks).",
     ],
-    solution=("b", _solve_amounts),
+    solution=("c", _solve_unmasked),
 )
-
-
-def _check_unmasked(diagnosis: Any, mended: Rule) -> str:
+def unmasked(diagnosis: Any, mended: Rule) -> str:
+    """Check that zeros are held at every step of a training."""
     diagnosed(
         diagnosis, "c",
         {
@@ -635,19 +608,19 @@ def _check_unmasked(diagnosis: Any, mended: Rule) -> str:
         if torch.is_grad_enabled():
             seen.append(_share_of_zeros(module))
 
-    loss = nn.functional.cross_entropy
-    with torch.no_grad():
-        before = float(loss(network(data.x_train), data.y_train))
+    @torch.no_grad()
+    def loss() -> float:
+        return float(nn.functional.cross_entropy(network(data.x_train), data.y_train))
+
+    before = loss()
     watched = network.register_forward_pre_hook(look)
     mended(network, masks, data.x_train, data.y_train)
     watched.remove()
-    with torch.no_grad():
-        after = float(loss(network(data.x_train), data.y_train))
     if len(seen) < 10:
         raise Wrong(f"The network was used for {len(seen)} batches; 640 samples are 10 of 64.")
-    if not after < before:
+    if not loss() < before:
         raise Wrong(
-            f"The loss on the training samples went from {before:.3f} to {after:.3f}: the network "
+            f"The loss on the training samples went from {before:.3f} to {loss():.3f}: the network "
             "must still be trained."
         )
     if min(seen) < 0.799:
@@ -660,62 +633,6 @@ def _check_unmasked(diagnosis: Any, mended: Rule) -> str:
     return "A pruned weight has a gradient like any other; something must hold it, at every step."
 
 
-def _share_of_zeros(network: nn.Module) -> float:
-    kept = {name: weight != 0 for name, weight in pruning.weights(network).items()}
-    return float(pruning.sparsity(kept))
-
-
-def _solve_unmasked(network: nn.Module, masks: Mapping[str, Tensor], x: Tensor, y: Tensor) -> None:
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
-    for inputs, targets in zip(x.split(64), y.split(64), strict=True):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(network(inputs), targets).backward()
-        optimizer.step()
-        pruning.apply(network, masks)
-
-
-unmasked = Exercise(
-    "clinic: zeros that vanish",
-    _check_unmasked,
-    hints=[
-        "What is the gradient of a weight that happens to be zero?",
-        "One line after optimizer.step() is missing: pruning.apply(network, masks).",
-    ],
-    solution=("c", _solve_unmasked),
-)
-
-
-def _check_file(diagnosis: Any, mended: Rule) -> str:
-    diagnosed(
-        diagnosis, "a",
-        {
-            "b": "torch.save packs, but does not compress: zeros take four bytes each.",
-            "c": "float32 before and after; the type of the numbers did not change.",
-        },
-    )  # fmt: skip
-    network = nn.Sequential(nn.Linear(40, 64), nn.ReLU(), nn.Linear(64, 10))
-    plain = {name: tuple(p.shape) for name, p in network.state_dict().items()}
-    for layer in (network[0], network[2]):
-        prune.l1_unstructured(layer, "weight", amount=0.9)
-    x = _random(20, 40)
-    expected = network(x).detach()
-    file = io.BytesIO()
-    state = mended(network)
-    if not isinstance(state, Mapping):
-        raise Wrong(f"Return the state_dict; this is a {type(state).__name__}.")
-    torch.save(state, file)
-    if any(name.endswith(("_orig", "_mask")) for name in state):
-        names = [name for name in state if name.endswith(("_orig", "_mask"))]
-        raise Wrong(f"The file still holds {', '.join(names)}: {len(file.getvalue())} bytes.")
-    if {name: tuple(value.shape) for name, value in state.items()} != plain:
-        raise Wrong(f"A plain network needs {[*plain]}; your file holds {[*state]}.")
-    fresh = nn.Sequential(nn.Linear(40, 64), nn.ReLU(), nn.Linear(64, 10))
-    fresh.load_state_dict(dict(state))
-    if not torch.allclose(fresh(x), expected, atol=1e-5):
-        raise Wrong("Loaded into a plain network, the weights give other outputs: are they pruned?")
-    return "Until prune.remove a pruned module stores every weight and its mask: the file doubles."
-
-
 def _solve_file(network: nn.Module) -> Mapping[str, Tensor]:
     for module in network.modules():
         if prune.is_pruned(module) and hasattr(module, "weight_mask"):
@@ -723,12 +640,41 @@ def _solve_file(network: nn.Module) -> Mapping[str, Tensor]:
     return network.state_dict()
 
 
-file = Exercise(
+@exercise(
     "clinic: the file that doubled",
-    _check_file,
     hints=[
         "Print the names in the state_dict: what is weight_orig?",
         "prune.remove(module, 'weight') makes a pruned weight an ordinary one, for good.",
     ],
     solution=("a", _solve_file),
 )
+def file(diagnosis: Any, mended: Rule) -> str:
+    """Check a file without masks."""
+    diagnosed(
+        diagnosis, "a",
+        {
+            "b": "torch.save packs, but does not compress: zeros take four bytes each.",
+            "c": "float32 before and after; the type of the numbers did not change.",
+        },
+    )  # fmt: skip
+    network, fresh = (
+        nn.Sequential(nn.Linear(40, 64), nn.ReLU(), nn.Linear(64, 10)) for _ in range(2)
+    )
+    for layer in (network[0], network[2]):
+        prune.l1_unstructured(layer, "weight", amount=0.9)
+    x, saved = _random(20, 40), io.BytesIO()
+    expected = network(x).detach()
+    state = mended(network)
+    if not isinstance(state, Mapping):
+        raise Wrong(f"Return the state_dict; this is a {type(state).__name__}.")
+    torch.save(state, saved)
+    names = [name for name in state if name.endswith(("_orig", "_mask"))]
+    if names:
+        raise Wrong(f"The file still holds {', '.join(names)}: {len(saved.getvalue())} bytes.")
+    plain = {name: tuple(value.shape) for name, value in fresh.state_dict().items()}
+    if {name: tuple(value.shape) for name, value in state.items()} != plain:
+        raise Wrong(f"A plain network needs {[*plain]}; your file holds {[*state]}.")
+    fresh.load_state_dict(dict(state))
+    if not torch.allclose(fresh(x), expected, atol=1e-5):
+        raise Wrong("Loaded into a plain network, the weights give other outputs: are they pruned?")
+    return "Until prune.remove a pruned module stores every weight and its mask: the file doubles."

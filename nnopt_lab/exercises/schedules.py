@@ -10,7 +10,8 @@ from typing import Any
 
 from nnopt_lab import schedules
 from nnopt_lab.data import mnist1d
-from nnopt_lab.exercises.core import Exercise, Wrong, diagnosed
+from nnopt_lab.exercises.checks import diagnosed, expect, number
+from nnopt_lab.exercises.exercise import Wrong, exercise
 from nnopt_lab.explorer import Prediction, Progress, Stops
 from nnopt_lab.grid import grid
 from nnopt_lab.networks import mlp
@@ -23,6 +24,9 @@ import xarray as xr
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, StepLR
+
+Rule = Callable[..., Any]
+Loader = Sequence[tuple[Tensor, Tensor]]
 
 
 def half_rate(left: float, strongest: float, too_fast: float) -> dict[str, Any]:
@@ -184,175 +188,111 @@ def silent_mistakes(warned: Mapping[str, str]) -> Findings:
     return Findings({"Two of the four mistakes raise a warning; the others are silent.": n == 2})
 
 
-Rule = Callable[..., Any]
-Loader = Sequence[tuple[Tensor, Tensor]]
-
-
-def _number(result: Any, what: str) -> float:
-    """Return a learner's result as a finite number."""
-    try:
-        number = float(result)
-    except (TypeError, ValueError):
-        raise Wrong(f"{what} is {result!r}; return a number.") from None
-    if not math.isfinite(number):
-        raise Wrong(f"{what} is {number}; return a finite number.")
-    return number
-
-
-def _is(found: float, expected: float) -> bool:
-    return math.isclose(found, expected, rel_tol=1e-6, abs_tol=1e-12)
-
-
-def _check_rate(my_rate: Rule) -> str:
-    for t, alpha0, delta in ((0, 0.4, 0.1), (30, 0.4, 0.1), (300, 0.1, 0.01), (5, 0.2, 0.0)):
-        found = _number(my_rate(t, alpha0, delta), "The rate")
-        expected = float(schedules.inverse_sqrt(alpha0, delta)(t))
-        if _is(found, expected):
-            continue
-        if _is(found, alpha0 / (1 + delta * t)):
-            raise Wrong("That is 1 / (1 + δt), a faster decay: the root is missing.")
-        if _is(found, alpha0 / math.sqrt(1 + delta * (t + 1))):
-            raise Wrong("At t = 0 the rate is α₀: yours is one step ahead.")
-        if t and delta and _is(found, alpha0 / (1 + delta * math.sqrt(t))):
-            raise Wrong("The root is over all of 1 + δt, not over t alone.")
-        raise Wrong(
-            f"At t = {t}, α₀ = {alpha0:g}, δ = {delta:g} you give {found:.5g}, and it is "
-            f"{expected:.5g}."
-        )
-    return "A schedule is a function of time: no state, so nothing can be used up."
+def _schedule(made: Any) -> schedules.Schedule:
+    """Return what a learner's function made, if it is a schedule."""
+    if not callable(made):
+        raise Wrong(f"Return a schedule, a function of t; this is a {type(made).__name__}.")
+    schedule: schedules.Schedule = made
+    return schedule
 
 
 def _solve_rate(t: int, alpha0: float, delta: float) -> float:
     return float(alpha0 / (1 + delta * t) ** 0.5)
 
 
-rate = Exercise(
+@exercise(
     "the rate at time t",
-    _check_rate,
     hints=["Put the symbols of the formula into one line.", "A root is ** 0.5."],
     solution=(_solve_rate,),
 )
-
-
-def _check_delta(my_delta: Rule) -> str:
-    for n in (100, 1575):
-        found = _number(my_delta(n), "δ")
-        if _is(found, 15 / n):
-            continue
-        for wrong, why in (
-            (3 / n, "That halves the rate; a quarter was asked. Which 1 + δt has the root 4?"),
-            (4 / n, "Then 1 + δn is 5; its root must be 4."),
-            (16 / n, "1 + δn must be 16: the 1 counts, too."),
-        ):
-            if _is(found, wrong):
-                raise Wrong(why)
-        left = 1 / math.sqrt(1 + found * n) if found > 0 else 1.0
-        raise Wrong(
-            f"With your δ, {100 * left:.3g} % of the rate is left at t = {n}; 25 % were asked."
-        )
-    return "To halve the rate once more takes four times as long as the first time: 12/δ after 3/δ."
+def rate(my_rate: Rule) -> str:
+    """Check the formula of decay."""
+    for t, alpha0, delta in ((0, 0.4, 0.1), (30, 0.4, 0.1), (300, 0.1, 0.01), (5, 0.2, 0.0)):
+        mistakes = {
+            alpha0 / (1 + delta * t): "That is 1 / (1 + δt), a faster decay: the root is missing.",
+            _solve_rate(t + 1, alpha0, delta): "At t = 0 the rate is α₀: yours is one step ahead.",
+            alpha0 / (1 + delta * t**0.5): "The root is over all of 1 + δt, not over t alone.",
+        }
+        where = f"At t = {t}, α₀ = {alpha0:g}, δ = {delta:g}"
+        expect(my_rate(t, alpha0, delta), _solve_rate(t, alpha0, delta), where, mistakes)
+    return "A schedule is a function of time: no state, so nothing can be used up."
 
 
 def _solve_delta(n: int) -> float:
     return 15 / n
 
 
-delta = Exercise(
+@exercise(
     "a quarter after n steps",
-    _check_delta,
     hints=["Set α₀ / √(1 + δn) = α₀ / 4 and solve for δ.", "√(1 + δn) = 4, so 1 + δn = 16."],
     solution=(_solve_delta,),
 )
-
-
-def _check_cosine(my_cosine: Rule) -> str:
-    for alpha0, n in ((0.2, 100), (0.5, 37)):
-        ours = schedules.cosine(alpha0, n)
-        for t in (0, n, n // 2, n // 4, n + 10):
-            found = _number(my_cosine(t, alpha0, n), f"The rate at t = {t}")
-            if _is(found, float(ours(t))):
-                continue
-            if t > n:
-                raise Wrong(f"After t = n = {n} the rate must stay at 0; yours is {found:.3g}.")
-            if t == n and found > 0:
-                raise Wrong(f"At t = n the rate must have come to 0; yours is {found:.3g}.")
-            if found < 0:
-                raise Wrong(
-                    f"At t = {t} of {n} your rate is {found:.3g}: a rate is never negative."
-                )
-            raise Wrong(f"At t = {t} of {n} you give {found:.5g}; it is {float(ours(t)):.5g}.")
-    return "Slow at both ends, fast in between: long large steps, long small ones."
+def delta(my_delta: Rule) -> str:
+    """Check the decay that leaves a quarter."""
+    for n in (100, 1575):
+        found = number(my_delta(n), f"For n = {n}")
+        left = 1 / math.sqrt(1 + found * n) if found > 0 else 1.0
+        mistakes = {
+            3 / n: "That halves the rate; a quarter was asked. Which 1 + δt has the root 4?",
+            4 / n: "Then 1 + δn is 5; its root must be 4.",
+            16 / n: "1 + δn must be 16: the 1 counts, too.",
+        }
+        words = f"With your δ, {100 * left:.3g} % of the rate is left at t = {n}; 25 % were asked."
+        expect(found, _solve_delta(n), "", mistakes, otherwise=words)
+    return "To halve the rate once more takes four times as long as the first time: 12/δ after 3/δ."
 
 
 def _solve_cosine(t: int, alpha0: float, n: int) -> float:
     return float(alpha0 * (1 + math.cos(math.pi * min(t, n) / n)) / 2)
 
 
-cosine = Exercise(
+@exercise(
     "half a cosine",
-    _check_cosine,
     hints=[
         "math.cos goes from 1 to -1 while its argument goes from 0 to math.pi.",
         "Add 1, halve, multiply by alpha0. What must t be at most?",
     ],
     solution=(_solve_cosine,),
 )
-
-
-def _check_warm_up(my_warm_up: Rule) -> str:
-    for inner, n in ((schedules.cosine(0.4, 90), 10), (schedules.inverse_sqrt(0.1, 0.05), 4)):
-        mine, ours = my_warm_up(inner, n), schedules.warm_up(inner, n)
-        if not callable(mine):
-            raise Wrong(f"Return a schedule, a function of t; this is a {type(mine).__name__}.")
-        for t in (0, 1, n - 1, n, n + 1, n + 40):
-            found = _number(mine(t), f"The rate at t = {t}")
-            if _is(found, float(ours(t))):
-                continue
-            if t == 0 and found == 0:
-                raise Wrong(
-                    "At t = 0 your rate is 0: the first step would be wasted. Begin at 1/n."
-                )
-            if t >= n and _is(found, float(inner(t))):
-                raise Wrong(
-                    f"At t = {t} you are where the schedule is without warm-up: it must begin at "
-                    f"its own t = 0 when the warm-up of {n} steps ends."
-                )
-            raise Wrong(f"At t = {t}, n = {n} you give {found:.5g}; it is {float(ours(t)):.5g}.")
-    return "A function that takes a schedule and returns one goes around any of them."
+def cosine(my_cosine: Rule) -> str:
+    """Check a schedule that ends at 0 and stays there."""
+    for alpha0, n in ((0.2, 100), (0.5, 37)):
+        for t in (0, n, n // 2, n // 4, n + 10):
+            wave = math.cos(math.pi * t / n)
+            mistakes = {
+                alpha0 * wave: f"At t = {n} your rate is {-alpha0:g}: a rate is never negative.",
+                alpha0 * (1 + wave) / 2: f"After t = n = {n} the rate must stay at 0.",
+            }
+            right = _solve_cosine(t, alpha0, n)
+            expect(my_cosine(t, alpha0, n), right, f"At t = {t} of {n}", mistakes)
+    return "Slow at both ends, fast in between: long large steps, long small ones."
 
 
 def _solve_warm_up(schedule: schedules.Schedule, n: int) -> schedules.Schedule:
     return lambda t: schedule(0) * (t + 1) / n if t < n else schedule(t - n)
 
 
-warm_up = Exercise(
+@exercise(
     "a warm-up around any schedule",
-    _check_warm_up,
     hints=[
         "Return a function of t: `return lambda t: ...`, with two cases.",
         "Up to t = n - 1: schedule(0) * (t + 1) / n. From then on the schedule, n steps later.",
     ],
     solution=(_solve_warm_up,),
 )
-
-
-def _check_floor(my_floor: Rule) -> str:
-    for alpha, h, sigma in ((0.1, 1.0, 1.0), (0.5, 0.25, 0.3), (0.01, 1.0, 2.0)):
-        found = _number(my_floor(alpha, h, sigma), "The excess loss")
-        m = 0.0
-        for _ in range(20_000):
-            m = (1 - alpha * h) ** 2 * m + (alpha * sigma) ** 2
-        if math.isclose(found, h * m / 2, rel_tol=1e-4):
-            continue
-        if math.isclose(found, m, rel_tol=1e-4):
-            raise Wrong("That is the mean square m; the excess loss is h m / 2.")
-        if math.isclose(found, alpha * sigma**2 / 4, rel_tol=1e-4):
-            raise Wrong("For small α that is close; keep the α² of (1 - αh)².")
-        raise Wrong(
-            f"At α = {alpha:g}, h = {h:g}, σ = {sigma:g} you give {found:.4g}; after 20 000 steps "
-            f"it is {h * m / 2:.4g}."
-        )
-    return "For small rates it is α σ² / 4: half the rate, half the floor, whatever the curvature."
+def warm_up(my_warm_up: Rule) -> str:
+    """Check a function from schedules to schedules."""
+    for inner, n in ((schedules.cosine(0.4, 90), 10), (schedules.inverse_sqrt(0.1, 0.05), 4)):
+        mine, right = _schedule(my_warm_up(inner, n)), _solve_warm_up(inner, n)
+        for t in (0, 1, n - 1, n, n + 1, n + 40):
+            mistakes = {
+                float(inner(0)) * t / n: "At t = 0 your rate is 0: the first step would be wasted. "
+                "Begin at 1/n.",
+                float(inner(t)): f"At t = {t} you are where the schedule is without warm-up: it "
+                f"must begin at its own t = 0 when the warm-up of {n} steps ends.",
+            }
+            expect(mine(t), float(right(t)), f"At t = {t}, n = {n}", mistakes)
+    return "A function that takes a schedule and returns one goes around any of them."
 
 
 def _solve_floor(alpha: float, h: float, sigma: float) -> float:
@@ -360,15 +300,28 @@ def _solve_floor(alpha: float, h: float, sigma: float) -> float:
     return h * m / 2
 
 
-floor = Exercise(
+@exercise(
     "the noise floor of a constant rate",
-    _check_floor,
     hints=[
         "On the floor a step leaves m as it is: m = (1 - αh)² m + α² σ². Solve for m.",
         "m = α² σ² / (1 - (1 - αh)²), and the excess loss is h m / 2.",
     ],
     solution=(_solve_floor,),
 )
+def floor(my_floor: Rule) -> str:
+    """Check the excess loss against 20 000 steps of its recursion."""
+    for alpha, h, sigma in ((0.1, 1.0, 1.0), (0.5, 0.25, 0.3), (0.01, 1.0, 2.0)):
+        m = 0.0
+        for _ in range(20_000):
+            m = (1 - alpha * h) ** 2 * m + (alpha * sigma) ** 2
+        mistakes = {
+            m: "That is the mean square m; the excess loss is h m / 2.",
+            alpha * sigma**2 / 4: "For small α that is close; keep the α² of (1 - αh)².",
+        }
+        where = f"After 20 000 steps at α = {alpha:g}, h = {h:g}, σ = {sigma:g}"
+        expect(my_floor(alpha, h, sigma), h * m / 2, where, mistakes, rel_tol=1e-4)
+    return "For small rates it is α σ² / 4: half the rate, half the floor, whatever the curvature."
+
 
 FRESH = grid(seed=range(200, 208))  # seeds that the lesson has not used
 EPOCHS = 5
@@ -390,31 +343,12 @@ def _control() -> float:
     return _accuracy(schedules.constant(0.1), "8 networks at the constant rate 0.1")
 
 
-def _check_ahead(my_schedule: Rule) -> str:
-    n = n_steps(mnist1d(20_000), EPOCHS)
-    mine = my_schedule(n)
-    if not callable(mine):
-        raise Wrong(f"Return a schedule, a function of t; this is a {type(mine).__name__}.")
-    rates = [_number(mine(t), f"The rate at t = {t}") for t in range(n)]
-    if min(rates) < 0:
-        raise Wrong(f"The rate at t = {int(np.argmin(rates))} is {min(rates):.3g}: below 0.")
-    accuracy = _accuracy(lambda t: rates[t], "8 networks at your rates")
-    ahead = accuracy - _control()
-    if ahead < AHEAD:
-        raise Wrong(
-            f"Your networks reach {accuracy:.1f} %, {ahead:+.1f} points against the constant rate; "
-            f"{AHEAD:g} were asked. A larger first rate? A last rate nearer to 0?"
-        )
-    return f"More than {AHEAD:g} points ahead: large steps first, none at the end."
-
-
 def _solve_ahead(n: int) -> schedules.Schedule:
     return schedules.linear(0.2, n)
 
 
-ahead = Exercise(
+@exercise(
     "seven points ahead",
-    _check_ahead,
     hints=[
         "Which schedule was best on nearly fresh data, and at which first rate?",
         "schedules.linear(0.2, n) goes from 0.2 to 0 in n steps.",
@@ -422,6 +356,21 @@ ahead = Exercise(
     solution=(_solve_ahead,),
     seconds=60,
 )
+def ahead(my_schedule: Rule) -> str:
+    """Train with the learner's schedule against a good constant rate."""
+    n = n_steps(mnist1d(20_000), EPOCHS)
+    mine = _schedule(my_schedule(n))
+    rates = [number(mine(t), f"At t = {t}") for t in range(n)]
+    if min(rates) < 0:
+        raise Wrong(f"The rate at t = {int(np.argmin(rates))} is {min(rates):.3g}: below 0.")
+    accuracy = _accuracy(lambda t: rates[t], "8 networks at your rates")
+    lead = accuracy - _control()
+    if lead < AHEAD:
+        raise Wrong(
+            f"Your networks reach {accuracy:.1f} %, {lead:+.1f} points against the constant rate; "
+            f"{AHEAD:g} were asked. A larger first rate? A last rate nearer to 0?"
+        )
+    return f"More than {AHEAD:g} points ahead: large steps first, none at the end."
 
 
 def _loader(n_batches: int = 4) -> Loader:
@@ -438,7 +387,27 @@ def _applied(mended: Rule, optimizer: Optimizer, *inputs: Any) -> list[float]:
     return probe.rates
 
 
-def _check_loop(diagnoses: str, mended: Rule) -> str:
+def _solve_loop(
+    net: nn.Module, optimizer: Optimizer, scheduler: StepLR, loader: Loader, epochs: int
+) -> None:
+    for _ in range(epochs):
+        for x, y in loader:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net(x), y).backward()
+            optimizer.step()
+        scheduler.step()
+
+
+@exercise(
+    "clinic: three loops, three rates",
+    hints=[
+        "Patient 1 has gone through its plan within one epoch. How often was it stepped?",
+        "The order is b, c, a. In the mended loop scheduler.step() stands behind the batches.",
+    ],
+    solution=("bca", _solve_loop),
+)
+def loop(diagnoses: str, mended: Rule) -> str:
+    """Check a loop whose scheduler is stepped once an epoch."""
     signs = (
         "A rate that falls within the first epoch was multiplied at every batch; one that is small "
         "from the start was stepped before; one that never falls begins anew."
@@ -467,29 +436,20 @@ def _check_loop(diagnoses: str, mended: Rule) -> str:
     return "Made once, stepped once an epoch, after the optimizer, and never just to look at it."
 
 
-def _solve_loop(
-    net: nn.Module, optimizer: Optimizer, scheduler: StepLR, loader: Loader, epochs: int
-) -> None:
-    for _ in range(epochs):
-        for x, y in loader:
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(net(x), y).backward()
-            optimizer.step()
-        scheduler.step()
+def _solve_late(epoch: int) -> float:
+    return float(0.1 * 0.5 ** ((epoch + 1) // 10))
 
 
-loop = Exercise(
-    "clinic: three loops, three rates",
-    _check_loop,
+@exercise(
+    "clinic: eleven epochs instead of ten",
     hints=[
-        "Patient 1 has gone through its plan within one epoch. How often was it stepped?",
-        "The order is b, c, a. In the mended loop scheduler.step() stands behind the batches.",
+        "In which epoch is the rate used that is written at the end of epoch 9?",
+        "Compute it for epoch + 1.",
     ],
-    solution=("bca", _solve_loop),
+    solution=("c", _solve_late),
 )
-
-
-def _check_late(diagnosis: str, mended: Rule) -> str:
+def late(diagnosis: str, mended: Rule) -> str:
+    """Check the rate that is written at the end of an epoch."""
     diagnosed(
         diagnosis, "c",
         {
@@ -498,32 +458,37 @@ def _check_late(diagnosis: str, mended: Rule) -> str:
         },
     )  # fmt: skip
     for epoch in (0, 8, 9, 10, 18, 19, 39):
-        found = _number(mended(epoch), f"The rate after epoch {epoch}")
-        expected = 0.1 * 0.5 ** ((epoch + 1) // 10)
-        if not _is(found, expected):
-            raise Wrong(
-                f"At the end of epoch {epoch} you write {found:.5g}; epoch {epoch + 1} begins "
-                f"then, and its rate is {expected:.5g}."
-            )
+        where = f"At the end of epoch {epoch}, for epoch {epoch + 1} that begins then,"
+        expect(mended(epoch), _solve_late(epoch), where)
     return "What is written at the end of an epoch is used in the next: write the rate of the next."
 
 
-def _solve_late(epoch: int) -> float:
-    return float(0.1 * 0.5 ** ((epoch + 1) // 10))
+def _solve_save(net: nn.Module, optimizer: Optimizer, scheduler: LambdaLR) -> dict[str, Any]:
+    return {
+        "net": net.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "scheduler": scheduler.state_dict(),
+    }
 
 
-late = Exercise(
-    "clinic: eleven epochs instead of ten",
-    _check_late,
+def _solve_load(
+    state: Mapping[str, Any], net: nn.Module, optimizer: Optimizer, scheduler: LambdaLR
+) -> None:
+    net.load_state_dict(state["net"])
+    optimizer.load_state_dict(state["optimizer"])
+    scheduler.load_state_dict(state["scheduler"])
+
+
+@exercise(
+    "clinic: the rate that jumped at a restart",
     hints=[
-        "In which epoch is the rate used that is written at the end of epoch 9?",
-        "Compute it for epoch + 1.",
+        "What does a new scheduler believe, how many steps were taken?",
+        "Save and load scheduler.state_dict() beside the two others.",
     ],
-    solution=("c", _solve_late),
+    solution=("b", _solve_save, _solve_load),
 )
-
-
-def _check_checkpoint(diagnosis: str, save: Rule, load: Rule) -> str:
+def checkpoint(diagnosis: str, save: Rule, load: Rule) -> str:
+    """Check that a training goes on after a restart as if there had been none."""
     diagnosed(
         diagnosis, "b",
         {
@@ -560,30 +525,3 @@ def _check_checkpoint(diagnosis: str, save: Rule, load: Rule) -> str:
     if not torch.equal(first[0].weight, then[0].weight):
         raise Wrong("After the restart the weights go another way: is the momentum lost?")
     return "Three states belong to a training: of the network, the optimizer, and the scheduler."
-
-
-def _solve_save(net: nn.Module, optimizer: Optimizer, scheduler: LambdaLR) -> dict[str, Any]:
-    return {
-        "net": net.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "scheduler": scheduler.state_dict(),
-    }
-
-
-def _solve_load(
-    state: Mapping[str, Any], net: nn.Module, optimizer: Optimizer, scheduler: LambdaLR
-) -> None:
-    net.load_state_dict(state["net"])
-    optimizer.load_state_dict(state["optimizer"])
-    scheduler.load_state_dict(state["scheduler"])
-
-
-checkpoint = Exercise(
-    "clinic: the rate that jumped at a restart",
-    _check_checkpoint,
-    hints=[
-        "What does a new scheduler believe, how many steps were taken?",
-        "Save and load scheduler.state_dict() beside the two others.",
-    ],
-    solution=("b", _solve_save, _solve_load),
-)

@@ -1,6 +1,7 @@
 """Which cell shows what, so that running a cell again closes the widgets that it replaces."""
 
 import os
+import weakref
 from typing import Any, Protocol
 
 import ipywidgets
@@ -80,6 +81,13 @@ def bundle(item: Closable, widget: ipywidgets.Widget) -> dict[str, Any]:
     shown(item)
     view = {} if is_stored() else widget._repr_mimebundle_()
     return {**view, "text/plain": repr(item)}
+
+
+def closer(item: object, widget: ipywidgets.Widget) -> Any:
+    """Return what closes a widget, once: when it is called, or when its item is gone."""
+    close = weakref.finalize(item, close_widgets, widget)
+    close.atexit = False  # the kernel takes all with it
+    return close
 
 
 def close_widgets(widget: ipywidgets.Widget) -> None:

@@ -2,7 +2,6 @@
 
 import html
 import re
-import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from math import prod
@@ -109,8 +108,7 @@ class Explorer:
         self.widget = ipywidgets.VBox([*controls, Plot(packed, controls, sizes), *below])
         if predict is not None:
             self.widget = ipywidgets.VBox([Cover(predict, self.widget.layout), self.widget])
-        self.close = weakref.finalize(self, cells.close_widgets, self.widget)
-        self.close.atexit = False  # the kernel takes all with it
+        self.close = cells.closer(self, self.widget)
 
     @property
     def values(self) -> dict[str, Any]:

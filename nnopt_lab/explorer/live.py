@@ -5,7 +5,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
@@ -63,7 +63,7 @@ class Live:
     ) -> None:
         self._run, self._draw = run, draw
         self.results: dict[str, Any] = {}
-        self._request: _Request | None = None
+        self._stopped = threading.Event()  # whether the newest run is to end
         self.controls = {name: _control(name, value) for name, value in inputs.items()}
         self._train = ipywidgets.Button(description="Train", icon="play", button_style="primary")
         self._stop = ipywidgets.Button(description="Stop", icon="stop", disabled=True)
@@ -86,14 +86,13 @@ class Live:
 
     def train(self) -> None:
         """Ask the worker to run with these values; what it does meanwhile is stopped."""
-        self._request = _Request(self, self.values)
+        self._stopped = threading.Event()
         self._say("Waiting for another run to stop.")
-        _worker.submit(self._request)
+        _worker.submit(partial(self._work, self.values, self._stopped), self._stopped)
 
     def stop(self) -> None:
         """Ask the run of this panel to stop."""
-        if self._request is not None:
-            self._request.stopped.set()
+        self._stopped.set()
 
     def close(self) -> None:
         """Stop the run of this panel, and close its widgets."""
@@ -126,6 +125,44 @@ class Live:
         style = "nnopt-lab-trouble" if is_error else "nnopt-lab-sentence"
         self._status.value = f'<p role="status" class="{style}">{html.escape(words)}</p>'
 
+    def _work(self, values: Mapping[str, Any], stopped: threading.Event) -> None:
+        """Run in the worker thread, and say in the panel what came of it."""
+        name = ", ".join(
+            f"{name} {value if isinstance(value, str) else f'{value:g}'}"
+            for name, value in values.items()
+        )
+        is_error = False
+
+        def is_stopped() -> bool:
+            if cells.is_busy():
+                self._see()  # signs may have to wait for the cell
+            elif time.monotonic() - self._seen > SIGNS_MISSED * SECONDS_BETWEEN_SIGNS:
+                stopped.set()
+            return stopped.is_set()
+
+        def report(result: Any, share: float) -> None:
+            if stopped.is_set():
+                return
+            if name not in self.results and len(self.results) == MAXIMUM_RUNS:
+                del self.results[next(iter(self.results))]
+            self.results[name] = result
+            self._bar.value = share
+            self._plot.bank = self._packed("")
+
+        try:
+            self._stop.disabled = False
+            self._bar.value = 0
+            self._say("Training.")
+            if not stopped.is_set():
+                self._plot.bank = self._packed(_sentence(self._run(report, is_stopped, **values)))
+            words = f"Stopped at {100 * self._bar.value:.0f} %."
+            if not stopped.is_set():
+                self._bar.value, words = 1, "Done."
+        except (Exception, SystemExit) as error:
+            words, is_error = f"{type(error).__name__}: {error}", True
+        self._stop.disabled = True
+        self._say(words, is_error)
+
     def __repr__(self) -> str:
         """Return the inputs: what is the same on any computer."""
         inputs = ", ".join(f"{name} {value}" for name, value in self.values.items())
@@ -136,91 +173,37 @@ class Live:
         return cells.bundle(self, self.widget)
 
 
-@dataclass
-class _Request:
-    """One press of Train; all but ``stopped`` is touched by the worker only."""
-
-    panel: Live
-    values: Mapping[str, Any]
-    stopped: threading.Event = field(default_factory=threading.Event)
-    share: float = 0.0
-
-    def work(self) -> None:
-        """Run, and say in the panel what came of it."""
-        panel, words, is_error = self.panel, "", False
-        try:
-            panel._stop.disabled = False
-            panel._bar.value = 0
-            panel._say("Training.")
-            if not self.stopped.is_set():
-                said = panel._run(self.report, self.is_stopped, **self.values)
-                if not isinstance(said, str):
-                    raise TypeError(
-                        f"run returned {type(said).__name__}; it must return the sentence under "
-                        "the figure."
-                    )
-                self._draw(said)
-            words = f"Stopped at {100 * self.share:.0f} %."
-            if not self.stopped.is_set():
-                panel._bar.value, words = 1, "Done."
-        except (Exception, SystemExit) as error:
-            words, is_error = f"{type(error).__name__}: {error}", True
-        panel._stop.disabled = True
-        panel._say(words, is_error)
-
-    def is_stopped(self) -> bool:
-        """Whether somebody pressed Stop, or the page is gone."""
-        if cells.is_busy():
-            self.panel._see()  # signs may have to wait for the cell
-        elif time.monotonic() - self.panel._seen > SIGNS_MISSED * SECONDS_BETWEEN_SIGNS:
-            self.stopped.set()
-        return self.stopped.is_set()
-
-    def report(self, result: Any, share: float) -> None:
-        """Take up a result, and draw it."""
-        if self.stopped.is_set():
-            return
-        self.share = share
-        results = self.panel.results
-        name = ", ".join(f"{name} {_text(value)}" for name, value in self.values.items())
-        if name not in results and len(results) == MAXIMUM_RUNS:
-            del results[next(iter(results))]
-        results[name] = result
-        self.panel._bar.value = share
-        self._draw("")
-
-    def _draw(self, words: str) -> None:
-        self.panel._plot.bank = self.panel._packed(words)
-
-
 class _Worker:
     """One thread for all panels, started when it is first needed."""
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[_Request] = SimpleQueue()
-        self._newest: _Request | None = None
+        self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self.stopped = threading.Event()  # whether the newest work is to end
 
-    def submit(self, request: _Request) -> None:
+    def submit(self, work: Callable[[], None], stopped: threading.Event) -> None:
         """Stop what was asked for before, and work on this next."""
-        if self._newest is not None:
-            self._newest.stopped.set()
-        self._newest = request
-        self._queue.put(request)
+        self.stopped.set()
+        self.stopped = stopped
+        self._queue.put(work)
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self._loop, name="nnopt_lab live", daemon=True)
             self._thread.start()
 
     def _loop(self) -> None:
         while True:
-            self._queue.get().work()
+            self._queue.get()()
 
 
 _worker = _Worker()
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
+def _sentence(said: object) -> str:
+    if not isinstance(said, str):
+        raise TypeError(
+            f"run returned {type(said).__name__}; it must return the sentence under the figure."
+        )
+    return said
 
 
 def _control(name: str, value: Any) -> ipywidgets.Widget:

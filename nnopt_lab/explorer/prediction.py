@@ -34,8 +34,8 @@ class Prediction:
     measured : float or str
         What came true on this run. The right answer is the nearest one in number, or this one.
     why : sequence of str, or str
-        A reason for each answer, in their order: what it overlooks, or why it is right. One in
-        all for a slider.
+        A reason for each answer, in their order: what it overlooks, or why it is right; or one
+        for all.
     words : str
         How what was measured is read; by default itself, with the unit of ``Stops``.
 
@@ -59,12 +59,11 @@ class Prediction:
         if isinstance(answers, Stops):
             values = [float(value) for value in answers.values]
             self.answers = [answers.words(value) for value in answers.values]
-            self.reasons = [str(why)] * len(values)
             words = words or answers.words(float(measured))
         else:
             self.answers = [*answers]
-            self.reasons = [why] if isinstance(why, str) else [*why]
             values = [*answers.values()] if isinstance(answers, Mapping) else []
+        self.reasons = [why] * len(self.answers) if isinstance(why, str) else [*why]
         if len(self.reasons) != len(self.answers):
             raise ValueError(
                 f"{question!r} has {len(self.answers)} answers and {len(self.reasons)} reasons; "

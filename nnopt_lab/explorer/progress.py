@@ -1,7 +1,6 @@
 """A progress bar that training can be watched by."""
 
 import time
-import weakref
 from typing import Any
 
 from nnopt_lab.explorer import cells
@@ -37,17 +36,16 @@ class Progress:
             max=n_steps, description=label, style={"description_width": "initial"},
             layout=ipywidgets.Layout(width="min(36rem, 98%)"),
         )  # fmt: skip
-        self.close = weakref.finalize(self, cells.close_widgets, self._bar)
-        self.close.atexit = False  # the kernel takes all with it
+        self.close = cells.closer(self, self._bar)
         self._next_update = 0.0
         display(self)
 
-    def __call__(self, step: int, *_: object) -> None:
-        """Take note of a step; the bar closes after the last."""
-        if step + 1 >= self.n_steps:
+    def __call__(self, updates: int, *_: object) -> None:
+        """Take note of how many steps were made; the bar closes after the last."""
+        if updates >= self.n_steps:
             self.close()
         elif time.monotonic() >= self._next_update:
-            self._bar.value = step + 1
+            self._bar.value = updates
             self._next_update = time.monotonic() + SECONDS_BETWEEN_UPDATES
 
     def __repr__(self) -> str:

@@ -7,12 +7,9 @@ import inspect
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-from nnopt_lab.explorer import predictions
 
 SECONDS = 5.0  # that an answer may take, unless its exercise allows more
 
@@ -45,7 +42,7 @@ class Feedback:
         return f"<p><b>{mark} {self.outcome.capitalize()}.</b> {words}</p>"
 
 
-_kept: dict[str, Feedback] = {}  # the last outcome of each exercise, as long as the kernel lives
+outcomes: dict[str, Feedback] = {}  # the last of each exercise, as long as the kernel lives
 
 
 class Exercise:
@@ -92,8 +89,8 @@ class Exercise:
             If there are not as many answers as the exercise asks for.
         """
         feedback = self._judge(answers)
-        if feedback.outcome != NOT_ATTEMPTED or self.name not in _kept:
-            _kept[self.name] = feedback
+        if feedback.outcome != NOT_ATTEMPTED or self.name not in outcomes:
+            outcomes[self.name] = feedback
         return feedback
 
     def hint(self) -> Feedback:
@@ -135,22 +132,15 @@ class Exercise:
             return Feedback(WRONG, _in_the_learners_lines(error, answers))
 
 
-def diagnosed(diagnosis: Any, right: str, reasons: Mapping[str, str]) -> None:
-    """Raise ``Wrong`` unless a diagnosis of the bug clinic is right.
+def exercise(
+    name: str, *, hints: Sequence[str], solution: tuple[Any, ...], seconds: float = SECONDS
+) -> Callable[[Callable[..., str]], Exercise]:
+    """Make the function below, a check, an ``Exercise``; parameters as there."""
 
-    Parameters
-    ----------
-    diagnosis : object
-        What the learner gave, in any style: ``"b"``, ``"(B)"``, ``["b"]``, ``"b, c, a"``.
-    right : str
-        The right letter, or letters in their order.
-    reasons : mapping of str to str
-        Why each other one is wrong.
-    """
-    given = "".join(filter(str.isalpha, str(diagnosis).lower()))
-    if given != right:
-        known = reasons.get(given, f"Give one of the letters {sorted([right, *reasons])}.")
-        raise Wrong(f"Diagnosis {diagnosis!r}: {known}")
+    def make(check: Callable[..., str]) -> Exercise:
+        return Exercise(name, check, hints=hints, solution=solution, seconds=seconds)
+
+    return make
 
 
 @dataclass(frozen=True)
@@ -220,7 +210,8 @@ def _in_the_learners_lines(error: Exception, answers: Sequence[Any]) -> str:
 class _TimeLimit:
     """Ends a block after some seconds, as Ctrl-C does; ``was_late`` tells it from a real Ctrl-C.
 
-    Only the main thread can be interrupted; on others there is no limit.
+    Only the main thread can be interrupted; on others there is no limit. Where Ctrl-C is ignored,
+    as in what a shell starts with ``&``, it is not while the block runs.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -241,57 +232,16 @@ class _TimeLimit:
                 _thread.interrupt_main()
 
     def __enter__(self) -> None:
-        if threading.current_thread() is threading.main_thread():
+        self._is_main = threading.current_thread() is threading.main_thread()
+        if self._is_main:
+            self._before = signal.getsignal(signal.SIGINT)
+            if self._before is signal.SIG_IGN:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
             self._timer.start()
 
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
         with self._lock:
             self._is_over = True
-
-
-class Answers:
-    """What was predicted, then what was answered since the kernel started."""
-
-    def __init__(self) -> None:
-        exercises = [(name, kept.outcome, kept.words) for name, kept in _kept.items()]
-        self.rows = predictions() + exercises
-
-    def markdown(self) -> str:
-        """Return a table in Markdown."""
-        lines = ["| question | outcome | what was said |", "| --- | --- | --- |"]
-        for row in self.rows:
-            cells_of_row = (part.replace("|", "\\|").replace("\n", " ") for part in row)
-            lines.append(f"| {' | '.join(cells_of_row)} |")
-        return "\n".join(lines)
-
-    def save(self, path: str | Path) -> None:
-        """Write the table to a Markdown file, to hand in; it replaces an older one.
-
-        Raises
-        ------
-        ValueError
-            If the name does not end in ``.md``.
-        """
-        if not str(path).endswith(".md"):
-            raise ValueError(f"the file is {str(path)!r}; give a name that ends in .md.")
-        Path(path).write_text(self.markdown() + "\n", encoding="utf-8")
-
-    def __repr__(self) -> str:
-        """Return the outcomes, a line each."""
-        return "\n".join(f"{outcome}: {name}" for name, outcome, _ in self.rows)
-
-    def _repr_html_(self) -> str:
-        left, whole = "text-align: left; vertical-align: top", "; white-space: nowrap"
-        rows = "".join(
-            f'<tr><td style="{left}">{html.escape(name)}</td>'
-            f'<td style="{left}{whole}">{html.escape(outcome)}</td>'
-            f'<td style="{left}">{html.escape(words)}</td></tr>'
-            for name, outcome, words in self.rows
-        )
-        return f"<table>{rows}</table>"
-
-
-def answers() -> Answers:
-    """Return the table of what was answered in this notebook."""
-    return Answers()
+        if self._is_main and self._before is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
