@@ -16,6 +16,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 FIRST := notebooks/01_pruning.ipynb
 REPOSITORY = $(shell sed -n 's|^Repository = "https://github.com/\([^"]*\)".*|\1|p' pyproject.toml)
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+NBVAL := --nbval --nbval-cell-timeout=300
 
 LAB := --LabApp.default_url=/lab/tree/$(FIRST)
 LAB += --ServerApp.open_browser=$(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),True,False)
@@ -31,15 +32,15 @@ test: .venv/test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest --nbval $(NOTEBOOKS)
+	$(BIN)/python -m pytest $(NBVAL) $(NOTEBOOKS)
 
 notebooks: .venv/test
 	$(BIN)/python tests/run_notebooks.py $(NOTEBOOKS)
 
 test-cpus: .venv/test
-	ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest --nbval $(NOTEBOOKS)
-	ATEN_CPU_CAPABILITY=avx2 $(BIN)/python -m pytest --nbval $(NOTEBOOKS)
-	MKL_CBWR=COMPATIBLE $(BIN)/python -m pytest --nbval $(NOTEBOOKS)
+	ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest $(NBVAL) $(NOTEBOOKS)
+	ATEN_CPU_CAPABILITY=avx2 $(BIN)/python -m pytest $(NBVAL) $(NOTEBOOKS)
+	MKL_CBWR=COMPATIBLE $(BIN)/python -m pytest $(NBVAL) $(NOTEBOOKS)
 
 bench: .venv/test
 	$(BIN)/python tests/benchmarks/training.py

@@ -47,7 +47,7 @@ def exercise(seconds: float = 5) -> Exercise:
                 raise Wrong(f"{x} gives {my_double(x)}")
         return "Doubling."
 
-    return Exercise("double", check, hints=["a", "b"], solution=(double, 2), seconds=seconds)
+    return Exercise("double", hints=["a", "b"], solution=(double, 2), seconds=seconds)(check)
 
 
 def test_three_outcomes_and_their_reasons():
@@ -65,7 +65,7 @@ def test_an_error_of_the_learners_is_told_with_its_line():
     def check(my_double):
         return str(my_double(3))
 
-    task = Exercise("error", check, hints=["a"], solution=(double,))
+    task = Exercise("error", hints=["a"], solution=(double,))(check)
     feedback = task.check(double)
     assert feedback.outcome == "wrong"
     assert 'raise ValueError("<b>three</b>")' in feedback.words
@@ -98,7 +98,7 @@ def test_what_hangs_is_stopped_where_ctrl_c_is_ignored():
         def hang():
             while True:
                 pass
-        task = Exercise("hang", lambda it: it(), hints=["a"], solution=(hang,), seconds=0.3)
+        task = Exercise("hang", hints=["a"], solution=(hang,), seconds=0.3)(lambda it: it())
         print(task.check(hang).words, signal.getsignal(signal.SIGINT) is signal.SIG_IGN)
     """
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -172,15 +172,6 @@ def test_curves_have_styles_of_their_own_and_a_mark():
     assert drawn.layout.shapes[0].x0 == 2
 
 
-def test_intervals_stand_in_rows_from_the_top():
-    drawn = theme.intervals({"first": (10, 1), "second": (20, 2)}, title="t", x="points")
-    (dots,) = drawn.data
-    assert list(dots.y) == ["first", "second"]
-    assert list(dots.error_x.array) == [1, 2]
-    bottom, top = drawn.layout.yaxis.range
-    assert bottom > 1 > 0 > top
-
-
 def test_panels_stand_side_by_side_with_their_own_axes():
     lines = theme.line([1, 2], [3, 4], "a", 0)
     drawn = theme.side_by_side(

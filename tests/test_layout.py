@@ -24,8 +24,8 @@ WIDGETS = {"ipywidgets", "anywidget", "IPython"}
 
 # Which rooms of ours a room may use besides itself; ``combined`` and ``exercises`` may use any.
 MAY_USE = {
-    **dict.fromkeys(("", "data", "grid", "statistics", "explorer"), set()),
-    **dict.fromkeys(TECHNIQUES, {"networks"}),
+    **{name: set() for name in ("", "data", "grid", "statistics", "explorer")},
+    **{name: {"networks"} for name in TECHNIQUES},
     "networks": {"grid"},
     "training": {"data", "grid", "networks", "shuffling"},  # of techniques the default order alone
     "recording": {"grid", "networks", "training"},

@@ -146,6 +146,21 @@ def test_make_lab_opens_a_browser_only_where_there_is_a_display(tmp_path):
     assert ("--allow-root" in without) == (os.getuid() == 0)
 
 
+def test_what_hangs_fails_by_its_name_also_where_ctrl_c_is_ignored(tmp_path):
+    """As in a job that a shell has started with ``&``."""
+    (tmp_path / "test_it.py").write_text("def test_that_hangs():\n    while True:\n        pass\n")
+    answer = subprocess.run(
+        [
+            *("bash", "-c", 'trap "" INT; exec "$@"', "bash"),
+            *(sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml"),
+            *(f"--rootdir={tmp_path}", "-o", "timeout=2", tmp_path / "test_it.py"),
+        ],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert re.search(r"FAILED .*::test_that_hangs", answer.stdout), answer.stdout
+    assert "Timeout (>2.0s)" in answer.stdout
+
+
 def test_first_notebook_exists():
     first = re.search(r"^FIRST := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert first is not None

@@ -48,17 +48,18 @@ outcomes: dict[str, Feedback] = {}  # the last of each exercise, as long as the 
 class Exercise:
     """A question that checks its answers by what they do.
 
+    It decorates its check: a function that takes the answers by the names that the notebook uses,
+    calls them on inputs of its own, and raises ``Wrong`` with the reason, or returns one sentence
+    on what the exercise shows.
+
     Parameters
     ----------
     name : str
         In the table of answers.
-    check : callable
-        Takes the answers by the names that the notebook uses; calls them on inputs of its own;
-        raises ``Wrong`` with the reason, or returns one sentence on what the exercise shows.
     hints : sequence of str
         From the gentlest to the plainest.
     solution : tuple
-        An answer for each parameter of ``check``: functions, whose source is shown, or values.
+        An answer for each parameter of the check: functions, whose source is shown, or values.
     seconds : float
         How long a check may take. Python code is stopped then, a call into native code only when
         it returns.
@@ -67,18 +68,20 @@ class Exercise:
     def __init__(
         self,
         name: str,
-        check: Callable[..., str],
         *,
         hints: Sequence[str],
         solution: tuple[Any, ...],
         seconds: float = SECONDS,
     ) -> None:
         self.name = name
-        self._check = check
-        self._hints = hints
+        self._hints, self._n_hints = hints, 0
         self._solution = solution
         self._seconds = seconds
-        self._n_hints = 0
+
+    def __call__(self, check: Callable[..., str]) -> "Exercise":
+        """Judge answers by a check."""
+        self._check = check
+        return self
 
     def check(self, *answers: Any) -> Feedback:
         """Say whether the answers are right, and if not, why; keep the outcome for the table.
@@ -130,17 +133,6 @@ class Exercise:
             return Feedback(WRONG, str(reason))
         except Exception as error:
             return Feedback(WRONG, _in_the_learners_lines(error, answers))
-
-
-def exercise(
-    name: str, *, hints: Sequence[str], solution: tuple[Any, ...], seconds: float = SECONDS
-) -> Callable[[Callable[..., str]], Exercise]:
-    """Make the function below, a check, an ``Exercise``; parameters as there."""
-
-    def make(check: Callable[..., str]) -> Exercise:
-        return Exercise(name, check, hints=hints, solution=solution, seconds=seconds)
-
-    return make
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 from nnopt_lab import pruning
 from nnopt_lab.data import mnist1d
 from nnopt_lab.exercises.checks import diagnosed, expect, number, tensor
-from nnopt_lab.exercises.exercise import Wrong, exercise
+from nnopt_lab.exercises.exercise import Exercise, Wrong
 from nnopt_lab.explorer import Prediction, Progress, Stops
 from nnopt_lab.grid import grid
 from nnopt_lab.networks import Masks, Population, mlp
@@ -310,7 +310,7 @@ def _solve_sparsity(weight: Tensor) -> Tensor:
     return (weight == 0).float().mean()
 
 
-@exercise(
+@Exercise(
     "sparsity of a tensor",
     hints=[
         "Comparing a tensor with 0 gives a tensor of true and false.",
@@ -343,7 +343,7 @@ def _solve_mask(weight: Tensor, sparsity: float) -> Tensor:
     return mask.view_as(weight)
 
 
-@exercise(
+@Exercise(
     "magnitude mask",
     hints=[
         "A threshold cannot tell equal weights apart. Which function gives an order?",
@@ -387,7 +387,7 @@ def _solve_control(mask: Tensor, generator: Generator) -> Tensor:
     return mask.flatten()[torch.randperm(mask.numel(), generator=generator)].view_as(mask)
 
 
-@exercise(
+@Exercise(
     "shuffled control",
     hints=[
         "torch.randperm(n, generator=generator) is a random order of n things.",
@@ -427,7 +427,7 @@ def _solve_shrink(
     return w1[kept], b1[kept], w2[:, kept], b2 + w2[:, ~kept] @ constant
 
 
-@exercise(
+@Exercise(
     "take neurons out",
     hints=[
         "A neuron is a row of w1, an entry of b1, and a column of w2.",
@@ -501,7 +501,7 @@ def _solve_wide(epoch: int, model: Population) -> Masks:
     return pruning.keep_largest(pruning.magnitude(model), share)
 
 
-@exercise(
+@Exercise(
     f"95 % sparse, {100 * SHARE:g} % as good",
     hints=[
         f"Your function is called before each of {EPOCHS} epochs, from epoch 0, with the networks "
@@ -545,7 +545,7 @@ def _solve_amounts(amount: float, n: int) -> float:
     return float(1 - (1 - amount) ** (1 / n))
 
 
-@exercise(
+@Exercise(
     "clinic: one half, three times",
     hints=[
         "How many of 4000 weights are left after one call with amount=0.5? After the second?",
@@ -581,7 +581,7 @@ def _solve_unmasked(network: nn.Module, masks: Masks, x: Tensor, y: Tensor) -> N
         pruning.apply(network, masks)
 
 
-@exercise(
+@Exercise(
     "clinic: zeros that vanish",
     hints=[
         "What is the gradient of a weight that happens to be zero?",
@@ -640,7 +640,7 @@ def _solve_file(network: nn.Module) -> Mapping[str, Tensor]:
     return network.state_dict()
 
 
-@exercise(
+@Exercise(
     "clinic: the file that doubled",
     hints=[
         "Print the names in the state_dict: what is weight_orig?",

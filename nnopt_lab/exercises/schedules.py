@@ -11,7 +11,7 @@ from typing import Any
 from nnopt_lab import schedules
 from nnopt_lab.data import mnist1d
 from nnopt_lab.exercises.checks import diagnosed, expect, number
-from nnopt_lab.exercises.exercise import Wrong, exercise
+from nnopt_lab.exercises.exercise import Exercise, Wrong
 from nnopt_lab.explorer import Prediction, Progress, Stops
 from nnopt_lab.grid import grid
 from nnopt_lab.networks import mlp
@@ -200,7 +200,7 @@ def _solve_rate(t: int, alpha0: float, delta: float) -> float:
     return float(alpha0 / (1 + delta * t) ** 0.5)
 
 
-@exercise(
+@Exercise(
     "the rate at time t",
     hints=["Put the symbols of the formula into one line.", "A root is ** 0.5."],
     solution=(_solve_rate,),
@@ -222,7 +222,7 @@ def _solve_delta(n: int) -> float:
     return 15 / n
 
 
-@exercise(
+@Exercise(
     "a quarter after n steps",
     hints=["Set α₀ / √(1 + δn) = α₀ / 4 and solve for δ.", "√(1 + δn) = 4, so 1 + δn = 16."],
     solution=(_solve_delta,),
@@ -246,7 +246,7 @@ def _solve_cosine(t: int, alpha0: float, n: int) -> float:
     return float(alpha0 * (1 + math.cos(math.pi * min(t, n) / n)) / 2)
 
 
-@exercise(
+@Exercise(
     "half a cosine",
     hints=[
         "math.cos goes from 1 to -1 while its argument goes from 0 to math.pi.",
@@ -272,7 +272,7 @@ def _solve_warm_up(schedule: schedules.Schedule, n: int) -> schedules.Schedule:
     return lambda t: schedule(0) * (t + 1) / n if t < n else schedule(t - n)
 
 
-@exercise(
+@Exercise(
     "a warm-up around any schedule",
     hints=[
         "Return a function of t: `return lambda t: ...`, with two cases.",
@@ -300,7 +300,7 @@ def _solve_floor(alpha: float, h: float, sigma: float) -> float:
     return h * m / 2
 
 
-@exercise(
+@Exercise(
     "the noise floor of a constant rate",
     hints=[
         "On the floor a step leaves m as it is: m = (1 - αh)² m + α² σ². Solve for m.",
@@ -347,7 +347,7 @@ def _solve_ahead(n: int) -> schedules.Schedule:
     return schedules.linear(0.2, n)
 
 
-@exercise(
+@Exercise(
     "seven points ahead",
     hints=[
         "Which schedule was best on nearly fresh data, and at which first rate?",
@@ -398,7 +398,7 @@ def _solve_loop(
         scheduler.step()
 
 
-@exercise(
+@Exercise(
     "clinic: three loops, three rates",
     hints=[
         "Patient 1 has gone through its plan within one epoch. How often was it stepped?",
@@ -440,7 +440,7 @@ def _solve_late(epoch: int) -> float:
     return float(0.1 * 0.5 ** ((epoch + 1) // 10))
 
 
-@exercise(
+@Exercise(
     "clinic: eleven epochs instead of ten",
     hints=[
         "In which epoch is the rate used that is written at the end of epoch 9?",
@@ -479,7 +479,7 @@ def _solve_load(
     scheduler.load_state_dict(state["scheduler"])
 
 
-@exercise(
+@Exercise(
     "clinic: the rate that jumped at a restart",
     hints=[
         "What does a new scheduler believe, how many steps were taken?",

@@ -214,23 +214,3 @@ def curves(
         traces += line(xs, ys, name, style, *half_width)
     marks = [*([] if chosen is None else [vertical(chosen)]), *shapes]
     return figure(traces, title=title, x=x, y=y, **{**LEGEND_ABOVE, "shapes": marks, **layout})
-
-
-def intervals(
-    rows: Mapping[str, tuple[float, float]], *, title: str, x: str, **layout: Any
-) -> go.Figure:
-    """Draw means with their intervals, a row each, the first on top.
-
-    Parameters
-    ----------
-    rows : mapping of str to (float, float)
-        Mean and half-width by label.
-    """
-    means, half_widths = np.array([*rows.values()]).T
-    dots = go.Scatter(
-        x=means, y=[*rows], mode="markers+text", text=[f"{mean:.1f}" for mean in means],
-        textposition="top center", error_x={"array": half_widths, "thickness": 3, "width": 8},
-        marker={"color": COLOURS[1], "symbol": "diamond", "size": 10},
-    )  # fmt: skip
-    drawn = figure([dots], title=title, x=x, y="", height=140 + 55 * len(rows), **layout)
-    return drawn.update_yaxes(range=[len(rows) - 0.5, -0.8], automargin=True)

@@ -20,6 +20,7 @@ TESTS = Path(__file__).parent.parent
 sys.path.insert(0, str(TESTS))
 
 from lab import Lab, find_chromium, open_browser, open_lab  # noqa: E402
+from load import others, verdict  # noqa: E402
 
 SLIDERS = """[...document.querySelectorAll('.jp-OutputArea .noUi-handle')]
   .filter(h => h.closest('.jp-OutputArea-output').querySelector('.js-plotly-plot'))"""
@@ -84,10 +85,10 @@ from nnopt_lab.grid import grid
 from nnopt_lab.training import train
 def run(report, stop, lr):
     losses, runs = [], grid(seed=range(40))
-    def watch(step, model, loss):
-        losses.append(loss.mean().item())
-        if step % 20 == 0:
-            report(losses[::20], 0.5)
+    def watch(updates, model, loss):
+        losses.append(0 if loss is None else loss.mean().item())
+        if updates % 20 == 1:
+            report(losses[1::20], 0.5)
     train(mlp([40, 64, 64, 10], runs), mnist1d(), runs, epochs=10_000, lr=lr, watch=[watch],
           stop=stop)
     return ""
@@ -136,6 +137,7 @@ def main() -> None:
     chromium = find_chromium()
     if chromium is None:
         sys.exit("This needs a Chromium.")
+    print(verdict([others() for _ in range(3)]))
     folder = Path(tempfile.mkdtemp())
     with open_browser(chromium) as browser:
         write(folder, [LINES, WIDGET, TRAIN])
@@ -168,7 +170,7 @@ def main() -> None:
             )
         for path in sorted((TESTS.parent / "notebooks").glob("[0-9]*.ipynb")):
             shutil.copy(path, folder)
-            with open_lab(folder, browser) as lab:
+            with open_lab(folder, browser, NNOPT_LAB_OPEN="1") as lab:
                 lab.open(path.name)
                 print(path.name)
                 start = time.monotonic()

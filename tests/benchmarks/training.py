@@ -14,6 +14,8 @@ import time
 from functools import partial
 from itertools import pairwise
 
+from load import others, verdict
+
 WIDTHS = [40, 64, 64, 10]
 K = 40
 SECONDS = 3.0
@@ -128,7 +130,9 @@ def rate(process: subprocess.Popen[str]) -> float:
 def compare(rounds: int) -> None:
     """Print ours against the loop and against the products alone."""
     found: dict[str, list[float]] = {name: [] for name in WORK if name != "busy"}
+    busy_before = []
     for _ in range(rounds):
+        busy_before.append(others())
         for work, rates in found.items():
             rates.append(rate(start(work)))
     print(f"network-steps a second, {K} networks, median of {rounds} (lowest to highest)")
@@ -143,6 +147,7 @@ def compare(rounds: int) -> None:
     ):
         ratios = [a / b for a, b in zip(found["population"], found[other], strict=True)]
         print(f"  {statistics.median(ratios):.2f} {name} ({min(ratios):.2f} to {max(ratios):.2f})")
+    print(f"  {verdict(busy_before, found['products'])}")
 
 
 def spin(counts: list[str], rounds: int) -> None:
