@@ -62,16 +62,22 @@ class BatchNorm(Stacked):
         Names the K networks.
     momentum : float or None
         Weight of the newest batch in the running statistics; None for the mean of all batches.
+    n_workers : int
+        How many workers share a batch in equal parts, one after the other. Each normalises its part
+        alone, and the running statistics are those of the first, as under
+        ``DistributedDataParallel``.
     """
 
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor
 
-    def __init__(self, features: int, runs: Grid, momentum: float | None = 0.1) -> None:
+    def __init__(
+        self, features: int, runs: Grid, momentum: float | None = 0.1, n_workers: int = 1
+    ) -> None:
         super().__init__()
         shape = len(runs), features
-        self.momentum = momentum
+        self.momentum, self.n_workers = momentum, n_workers
         self.weight = nn.Parameter(torch.ones(shape))
         self.bias = nn.Parameter(torch.zeros(shape))
         self.register_buffer("running_mean", torch.zeros(shape))
@@ -80,21 +86,28 @@ class BatchNorm(Stacked):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise over the samples in training mode, by the running statistics otherwise."""
-        newest = self.momentum
+        newest, n_parts = self.momentum, self.n_workers if self.training else 1
         if self.training:
             self.num_batches_tracked += 1
             newest = 1 / int(self.num_batches_tracked[0]) if newest is None else newest
-        batches = x.expand(len(self.weight), -1, -1)
+        batches = x.expand(len(self.weight), -1, -1).unflatten(-1, (n_parts, -1)).transpose(1, 2)
+        mean, variance, weight, bias = (
+            each.unsqueeze(1).repeat(1, n_parts, 1)
+            for each in (self.running_mean, self.running_var, self.weight, self.bias)
+        )
         normalised = functional.batch_norm(
-            batches.reshape(1, -1, x.shape[-1]),  # torch normalises each channel: one per feature
-            self.running_mean.flatten(),
-            self.running_var.flatten(),
-            self.weight.flatten(),
-            self.bias.flatten(),
+            batches.reshape(1, -1, batches.shape[-1]),  # torch normalises each channel: here one
+            mean.flatten(),  # for each network, part and feature
+            variance.flatten(),
+            weight.flatten(),
+            bias.flatten(),
             training=self.training,
             momentum=newest or 0.0,
         )
-        return normalised.view_as(batches)
+        if self.training:
+            self.running_mean.copy_(mean[:, 0])
+            self.running_var.copy_(variance[:, 0])
+        return normalised.view(batches.shape).transpose(1, 2).flatten(-2)
 
     def unstack(self) -> nn.BatchNorm1d:
         """Return an ordinary ``nn.BatchNorm1d`` of this shape."""

@@ -72,6 +72,21 @@ def test_running_statistics_are_torchs(momentum):
     assert ours.unstack().momentum == momentum
 
 
+def test_workers_normalise_their_own_part_and_the_first_keeps_the_statistics():
+    ours = BatchNorm(4, RUNS, n_workers=2).double()
+    theirs = [[nn.BatchNorm1d(4).double() for _ in range(2)] for _ in RUNS["seed"]]
+    for _ in range(3):
+        x = 2 * torch.randn(3, 4, 16, dtype=torch.float64) + 1
+        outputs = ours(x)
+        for i, workers in enumerate(theirs):
+            parts = [norm(part.T).T for norm, part in zip(workers, x[i].chunk(2, -1), strict=True)]
+            assert torch.allclose(outputs[i], torch.cat(parts, -1))
+            assert torch.allclose(ours.running_mean[i], workers[0].running_mean)
+            assert torch.allclose(ours.running_var[i], workers[0].running_var)
+    ours.eval()
+    assert torch.allclose(ours(x)[1], theirs[1][0].eval()(x[1].T).T)
+
+
 def test_any_norm_and_any_layer_can_stand_in_a_population():
     class LayerNorm(Stacked):
         def __init__(self, features, runs):
