@@ -38,7 +38,7 @@ class Interval(NamedTuple):
         """Return the mean with its half-width, in as many digits as that has: ``61.2 ± 0.6``."""
         small = 0 < self.half_width < 0.095
         decimals = min(-math.floor(math.log10(self.half_width)), 9) if small else 1
-        parts = (f"{part:.{decimals}f}" for part in self)
+        parts = (f"{round(part, decimals) + 0.0:.{decimals}f}" for part in self)  # no minus zero
         return f"{NO_BREAK}±{NO_BREAK}".join(parts).replace("-", MINUS)
 
 

@@ -15,16 +15,21 @@ import numpy as np
 import pytest
 import test_exercises_pruning
 import test_exercises_schedules
+import test_exercises_shuffling
 import torch
 
 ALL = {
     f"{module.__name__.split('.')[-1]}.{name}": exercise
-    for module in (exercises.pruning, exercises.schedules)
+    for module in (exercises.pruning, exercises.schedules, exercises.shuffling)
     for name, exercise in vars(module).items()
     if isinstance(exercise, Exercise)
 }
 EXPERIMENTS = {"pruning.wide", "schedules.ahead"}  # which take seconds
-WRONG = {"pruning": test_exercises_pruning.WRONG, "schedules": test_exercises_schedules.WRONG}
+WRONG = {
+    "pruning": test_exercises_pruning.WRONG,
+    "schedules": test_exercises_schedules.WRONG,
+    "shuffling": test_exercises_shuffling.WRONG,
+}
 ANSWERS = sys.modules["nnopt_lab.exercises.answers"]  # the package's `answers` is the function
 
 

@@ -236,3 +236,34 @@ def test_planned_and_applied_rates_lie_over_each_other_with_the_epochs_marked():
     drawn = figures.schedules.planned_applied([0.1] * 6, [0.1] * 3 + [0.2] * 3, steps_per_epoch=2)
     assert [line.x0 for line in drawn.layout.shapes] == [2, 4]
     assert {line.name: line.y[-1] for line in drawn.data} == {"planned": 0.1, "applied": 0.2}
+
+
+def test_the_raster_has_a_column_a_step_and_the_known_digits_below():
+    digits = np.arange(12).reshape(4, 3) % 10
+    steps, known = [0, 2, 4], np.zeros((10, 3, 2))
+    known[7, -1] = [0.5, 1.0]
+    where = {"digit": range(10), "step": steps}
+    drawn, said = figures.shuffling.seen_and_known(
+        digits, xr.DataArray(known, where, ["digit", "step", "seed"])
+    )
+    above, below = drawn.data
+    assert np.array_equal(above.z, digits.T)
+    assert list(above.x) == [1, 2, 3, 4]
+    assert below.z[7][2] == 75
+    assert said.startswith("After 4 steps: digit 7 is right in 75\N{NO-BREAK SPACE}% of the cases")
+    assert figures.shuffling.raster(digits, title="t").data[0].z.shape == (3, 4)
+
+
+def test_a_crossed_grid_is_seen_by_either_axis():
+    accuracy = xr.DataArray(
+        np.add.outer([0.5, 0.6], [0.0, 0.01, 0.02]),
+        {"order": [0, 1], "seed": [0, 1, 2]},
+        ["order", "seed"],
+        name="test_accuracy",
+    )
+    by_order, said = figures.shuffling.crossed(accuracy, "order")
+    by_seed, said_by_seed = figures.shuffling.crossed(accuracy, "seed")
+    assert list(by_order.data[1].y) == pytest.approx([51, 61])
+    assert len(by_seed.data[1].y) == 3
+    assert "in a column: 1.0 points; over the order of the data: 7.1 points" in said
+    assert "in a column: 7.1 points; over the first weights: 1.0 points" in said_by_seed

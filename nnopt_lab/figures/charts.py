@@ -58,6 +58,7 @@ def _percent(share: Any) -> Any:
 
 QUANTITIES = {
     "test_accuracy": Quantity("test accuracy", "%", _percent, {"range": [0, 80]}),
+    "accuracy": Quantity("accuracy", "%", _percent, {"range": [0, 104]}),
     "test_accuracy_difference": Quantity("difference in test accuracy", "points", _percent),
     "sparsity": Quantity(
         "weights kept", "%", lambda share: 100 * (1 - share), theme.LOG_TICKS, is_falling=True
@@ -68,6 +69,11 @@ QUANTITIES = {
     ),
     "step": Quantity("training steps", axis=theme.LOG_TICKS),
     "epsilon": Quantity("threshold ε"),
+    "buffer": Quantity("samples in the buffer", axis=theme.LOG_TICKS),
+    "shards": Quantity("files"),
+    "workers": Quantity("workers"),
+    "epochs": Quantity("epochs", axis=theme.LOG_TICKS),
+    "error": Quantity("squared error", axis=theme.DECADES),
     "size": Quantity("file, compared with the dense one", "%", _percent, theme.LOG_TICKS),
     "time": Quantity("time, compared with dense", "%", _percent, theme.LOG_TICKS),
 }
@@ -226,9 +232,9 @@ def intervals(values: xr.DataArray, *, title: str, **layout: Any) -> tuple[go.Fi
             "yaxis": {"range": [len(found) - 0.5, -0.8], "automargin": True}, **layout,
         },
     )  # fmt: skip
-    places = [f"{x} {float(at):g}" for x, at in values.coords.items() if not at.dims]
-    said = f"{across.words}{f' at {places[0]}' if places else ''}: {_listed(found, across)}."
-    return drawn, _capital(said)
+    places = {str(x): at.item() for x, at in values.coords.items() if not at.dims}
+    here = [f", {at}" if isinstance(at, str) else f" at {x} {at:g}" for x, at in places.items()]
+    return drawn, _capital(f"{across.words}{''.join(here)}: {_listed(found, across)}.")
 
 
 def claims(verdicts: Sequence[Verdict], *, title: str) -> tuple[go.Figure, str]:
