@@ -5,7 +5,7 @@ value for the argument ``order`` of ``train``.
 
 ================= ==============================================================================
 by chance         ``reshuffled`` (the default), ``shuffled_once``, ``with_replacement``
-from a stream     ``streamed`` as it stands, ``shards`` in random order, both through ``buffered``
+of a stream       ``streamed`` as it stands, ``shards`` in random order, both through ``buffered``
 across workers    ``sampled``, torch's rule, and ``local``, each in its part; ``rank_by_rank``
 how mixed         ``class_entropy`` of each batch, ``expected_class_entropy`` of a perfect shuffle
 ================= ==============================================================================

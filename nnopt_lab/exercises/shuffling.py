@@ -100,7 +100,7 @@ def buffer_size(accuracy: xr.DataArray) -> dict[str, Any]:
     }
     return {
         "predict": Prediction(
-            f"{n} samples lie sorted, about {n // 1000 * 100} of each digit in a row. How many must "
+            f"{n} samples lie sorted, about {n // 1000 * 100} of a digit in a row. How many must "
             "the buffer hold, so that networks reach nine tenths of what a full shuffle gives?",
             {"64, one batch": 64, f"{n // 8}, more than one digit": n // 8,
              f"{n // 2}, half of all": n // 2},
