@@ -31,6 +31,28 @@ def unseeded(x, y, g):
     return x[order], y[order]
 
 
+def by_chance(x, y, g):
+    order = torch.randperm(len(x))
+    return x[order], y[order]
+
+
+def turned(x, y, g):
+    by = int(torch.randint(len(x), (1,), generator=g))
+    return x.roll(by, 0), y.roll(by)
+
+
+def larger(stream, size, g):
+    return LESSON._solve_buffer(stream, size + 1, g)
+
+
+def smaller(stream, size, g):
+    return LESSON._solve_buffer(stream, min(size, 5), g)
+
+
+def larger_blocks(stream, size, g):
+    return stream if size == 1 else blocks(stream, size - 1, g)
+
+
 def blocks(stream, size, g):
     out = []
     for start in range(0, len(stream), size):
@@ -83,6 +105,15 @@ def unrepeatable(n, seed, epochs):
     return [torch.randperm(n).tolist() for _ in range(epochs)]
 
 
+def turned_orders(n, seed, epochs):
+    order = permutation(n, seed)
+    return [order[i:] + order[:i] for i in range(epochs)]
+
+
+def digits_of_nine(seed, epoch, worker):
+    return Generator().manual_seed(9 * seed + 3 * epoch + worker)
+
+
 def sums(seed, epoch, worker):
     return Generator().manual_seed(seed + epoch + worker)
 
@@ -90,8 +121,10 @@ def sums(seed, epoch, worker):
 WRONG = [
     ("together", (apart,), "use one for both"),
     ("together", (often,), "Each label must come out once"),
-    ("together", (in_place,), "changes the inputs"),
-    ("together", (unseeded,), "same order"),
+    ("together", (in_place,), "changes the tensors"),
+    ("together", (unseeded,), "from it alone"),
+    ("together", (by_chance,), "from it alone"),
+    ("together", (turned,), "only begin elsewhere"),
     ("together", (lambda x, y, g: (x, y),), "as they went in"),
     ("together", (lambda x, y, g: x,), "two tensors"),
     ("covered", (lambda n: 1 - np.exp(-1),), "without end"),
@@ -99,8 +132,11 @@ WRONG = [
     ("covered", (lambda n: 0.5,), "For n = 2 you give 0.5; 0.75"),
     ("buffer", (blocks,), "block by block"),
     ("buffer", (without_end,), "at the end of the stream"),
+    ("buffer", (larger_blocks,), "block by block"),
     ("buffer", (fully,), "cannot have been in the buffer yet"),
-    ("buffer", (lambda stream, size, g: stream,), "same order"),
+    ("buffer", (larger,), "cannot have been in the buffer yet"),
+    ("buffer", (smaller,), "too small"),
+    ("buffer", (lambda stream, size, g: stream,), "from it alone"),
     ("worker", (in_a_row,), "deals them out like cards"),
     ("worker", (unfilled,), "fill the order up"),
     ("worker", (no_epoch,), "add the epoch to the seed"),
@@ -109,11 +145,13 @@ WRONG = [
     ("entropy", (lambda labels: -LESSON._solve_entropy(labels),), "The sign"),
     ("same_order", ("a", seeded_inside), "in a lifetime"),
     ("same_order", ("b", seeded_inside), "the same order"),
+    ("same_order", ("b", turned_orders), "begins elsewhere"),
     ("same_order", ("b", unrepeatable), "repeat this run"),
     ("twice", ("a", lambda n, i, k: range(n)), "does not repeat"),
     ("twice", ("c", lambda n, i, k: range(n)), "some come twice"),
     ("twice", ("c", lambda n, i, k: range(0, n, k)), "some come twice"),
-    ("twice", ("c", lambda n, i, k: range(n) if i == 0 else ()), "share more evenly"),
+    ("twice", ("c", lambda n, i, k: range(n) if i == 0 else ()), "one gets all of them"),
+    ("alike", ("a", digits_of_nine), "Do you add them up"),
     ("alike", ("c", sums), "this is another one"),
     ("alike", ("a", sums), "Do you add them up"),
     ("alike", ("a", lambda *_: 3), "Return a torch.Generator"),
@@ -137,6 +175,12 @@ def as_torch_would(stream, size, g):
     return torch.tensor(out + [held[i] for i in torch.randperm(len(held), generator=g).tolist()])
 
 
+def as_the_docs_do(n, worker, n_workers):
+    """Pieces in a row, rounded up, so that the last ones may be short or empty."""
+    each = -(-n // n_workers)
+    return range(min(worker * each, n), min((worker + 1) * each, n))
+
+
 @pytest.mark.parametrize(
     ("name", "given"),
     [
@@ -144,7 +188,17 @@ def as_torch_would(stream, size, g):
         ("buffer", (as_torch_would,)),
         ("entropy", (lambda labels: torch.tensor(LESSON._solve_entropy(labels)),)),
         ("same_order", (["B"], LESSON._solve_orders)),
+        (
+            "entropy",
+            (
+                lambda labels: (
+                    torch.distributions.Categorical(torch.bincount(labels).float()).entropy()
+                    / np.log(2)
+                ),
+            ),
+        ),
         ("twice", ("(c)", lambda n, i, k: [j for j in range(n) if j % k == i])),
+        ("twice", ("c", as_the_docs_do)),
     ],
 )
 def test_right_answers_in_other_styles_are_right(name, given):
@@ -156,19 +210,14 @@ def outcomes(findings: object) -> list[bool]:
     return [row["holds"] for row in findings.rows]
 
 
-@pytest.mark.parametrize(("enough", "right"), [(64, 0), (256, 1), (2048, 2)])
-def test_the_size_of_the_buffer_is_what_was_measured(enough, right):
-    sizes = [64, 256, 1024, 2048]
-    levels = np.where(np.array(sizes) >= enough, 0.5, 0.2)
-    accuracy = xr.DataArray(
-        levels[None, :, None] + SEEDS,
-        {"norm": [LESSON.WITHOUT], "buffer": sizes},
-        ["norm", "buffer", "seed"],
-    )
-    asked = LESSON.buffer_size(accuracy)
+@pytest.mark.parametrize(("left", "right"), [(0.2, 0), (0.55, 1), (0.75, 2)])
+def test_what_sorted_data_leave_is_what_was_measured(left, right):
+    levels = np.array([[left / 2, 0.4, 0.48, 0.5], [0.1, 0.3, 0.48, 0.5]])
+    where = {"norm": [LESSON.WITHOUT, LESSON.WITH], "buffer": [1, 64, 1024, 2048]}
+    best = xr.DataArray(levels[..., None] + SEEDS, where, ["norm", "buffer", "seed"])
+    asked = LESSON.straight(best, best)
     assert asked["predict"].right == right
-    assert asked["predict"].measured == f"{enough} is the smallest of those tried"
-    assert outcomes(asked["shows"])[0] == (enough > 64)
+    assert outcomes(asked["shows"]) == [left < 0.5, True, True, True, True]
 
 
 @pytest.mark.parametrize(
@@ -179,7 +228,7 @@ def test_whether_one_shuffle_will_do_is_what_was_measured(plain, normed, right):
     levels = np.array([[0.5, 0.5 - plain, 0.5], [0.5, 0.5 - normed, 0.5]])
     where = {"norm": [LESSON.WITHOUT, LESSON.WITH], "rule": rules}
     tested = xr.DataArray(levels[:, :, None] + SEEDS, where, ["norm", "rule", "seed"])
-    asked = LESSON.once_or_again(tested, tested - 0.4)
+    asked = LESSON.once_or_again(tested, tested.sel(norm=LESSON.WITH) - 0.4)
     assert asked["predict"].right == right
     assert outcomes(asked["shows"])[0] == (normed > 0.02)
 
@@ -190,8 +239,9 @@ def test_what_was_learned_by_heart_and_what_workers_have_left_is_what_was_measur
     asked = LESSON.apart(learned)
     assert asked["predict"].answers[asked["predict"].right] == "80 %"
     assert outcomes(asked["shows"]) == [False, True]
-    where = {"norm": [LESSON.WITHOUT, LESSON.OWN], "way": ["global", "local"], "workers": [8]}
-    levels = np.array([[[0.5], [0.5]], [[0.4], [0.31]]])[..., None] + SEEDS
+    kinds = [LESSON.WITHOUT, LESSON.OWN, LESSON.OVER_ALL]
+    where = {"norm": kinds, "way": ["global", "local"], "workers": [8]}
+    levels = np.array([[[0.5], [0.5]], [[0.4], [0.31]], [[0.5], [0.5]]])[..., None] + SEEDS
     asked = LESSON.shared_out(xr.DataArray(levels, where, ["norm", "way", "workers", "seed"]))
     assert asked["predict"].right == 1
-    assert outcomes(asked["shows"]) == [True, False]
+    assert outcomes(asked["shows"]) == [True, False, True]

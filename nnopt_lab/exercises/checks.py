@@ -36,6 +36,7 @@ def expect(
     *,
     otherwise: str = "",
     rel_tol: float = 1e-6,
+    abs_tol: float = 1e-12,
 ) -> None:
     """Check one number of a learner's; what is a known mistake gets its own reason.
 
@@ -50,13 +51,13 @@ def expect(
         By the number that a mistake leads to, why it is one.
     otherwise : str
         The reason for any other number; by default the right one.
-    rel_tol : float
+    rel_tol, abs_tol : float
         How far a number may lie from another and be the same.
     """
     found = number(result, where)
 
     def is_close(value: float) -> bool:
-        return math.isclose(found, value, rel_tol=rel_tol, abs_tol=1e-12)
+        return math.isclose(found, value, rel_tol=rel_tol, abs_tol=abs_tol)
 
     if is_close(expected):
         return
