@@ -66,7 +66,7 @@ def forgotten(known: xr.DataArray) -> Findings:
     ahead = end.sel(order="shuffled", drop=True) - end.sel(order="by digit", drop=True)
     return Findings(
         {
-            "By digit, some digit is right in more than half of the cases at most steps.": bool(
+            "By digit, most of the time some digit is right in more than half of the cases.": bool(
                 (by_digit.mean("seed").max("digit") > 0.5).mean() > 0.5
             ),
             "All the same, never are more than 30 % of all right.": (
@@ -158,7 +158,7 @@ def once_or_again(tested: xr.DataArray, lead: xr.DataArray) -> dict[str, Any]:
                 "Shuffled once, they are more than 8 points better among their own batch-mates.": (
                     once - 0.08
                 ),
-                "Reshuffled, by less than 3 points: it makes no difference who is around.": (
+                "Reshuffled, by less than 3 points: it hardly matters who is around.": (
                     0.03 - abs(again)
                 ),
             }
@@ -245,7 +245,7 @@ def claims(again: xr.DataArray, buffers: xr.DataArray, workers: xr.DataArray) ->
     stream, eight = buffers.sel(norm=WITHOUT), workers.sel(workers=8)
     n = int(stream.buffer[-1])
     compared = {
-        "Sorted data are worse than shuffled, each at its best rate": (
+        "Without batch norm, sorted is worse than shuffled, at best rates": (
             stream.sel(buffer=n), stream.sel(buffer=1)
         ),
         "Without batch norm, reshuffling beats shuffling once": _two(plain, "shuffled once"),
