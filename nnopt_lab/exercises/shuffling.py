@@ -107,8 +107,8 @@ def straight(best: xr.DataArray, fixed: xr.DataArray) -> dict[str, Any]:
             "a full shuffle's accuracy do networks without batch norm reach?",
             {"a fifth, as by guessing": 0.2, "half": 0.5, "three quarters": 0.75},
             left,
-            "What is forgotten is learned again each time, and a small rate forgets slowly. At a "
-            "rate that would suit shuffled data they hardly learn.",
+            "What is forgotten is learned again each time, and a small rate forgets slowly. At "
+            "one that suits shuffled data they learn hardly anything.",
             words=f"{100 * left:.0f} %",
         ),
         "shows": Findings(showed),
@@ -211,7 +211,7 @@ def shared_out(accuracy: xr.DataArray) -> dict[str, Any]:
     left = float(local.sel(norm=OWN).mean() / together.sel(norm=OWN).mean())
     reason = (
         "Without batch norm the gradients of all workers are averaged, so the whole batch counts, "
-        "and it is mixed. Batch norm looks at the worker's own eight samples, of one digit."
+        "and it is mixed. Batch norm looks at the worker's own eight samples, of a digit or two."
     )
     return {
         "predict": Prediction(
