@@ -141,12 +141,15 @@ def buffered(order: Order, size: int, seeds: Sequence[int]) -> Order:
     def shuffled(epoch: int) -> Tensor:
         stream = order(epoch)
         rows = stream.expand(len(seeds), -1)
-        known: dict[int, Tensor] = {}  # what streams in is the same for equal seeds, or for all
+        known: dict[tuple[int, bytes], Tensor] = {}  # equal streams of equal seeds come out equal
+        given = []
         for row, seed in zip(rows, seeds, strict=True):
-            if int(seed) not in known:
+            key = int(seed), row.numpy().tobytes()
+            if key not in known:
                 chance = _generator(seed, epoch, 2)
-                known[int(seed)] = torch.tensor(through_buffer(row.tolist(), size, chance))
-        return torch.stack([known[int(seed)] for seed in seeds])
+                known[key] = torch.tensor(through_buffer(row.tolist(), size, chance))
+            given.append(known[key])
+        return torch.stack(given)
 
     return shuffled
 

@@ -191,6 +191,16 @@ def test_every_solution_passes_its_own_check_and_has_hints(name):
     assert ALL[name].hint().words
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "reason"),
+    [(f"{lesson}.{name}", *row) for lesson, rows in WRONG.items() for name, *row in rows],
+)
+def test_typical_wrong_answers_get_their_own_reason(name, given, reason):
+    feedback = ALL[name].check(*given)
+    assert feedback.outcome == "wrong", feedback
+    assert reason in feedback.words
+
+
 @pytest.mark.parametrize("lesson", WRONG)
 def test_at_least_five_exercises_and_three_cases_each_with_two_wrong_answers(lesson):
     mine = {name: exercise for name, exercise in ALL.items() if name.startswith(f"{lesson}.")}

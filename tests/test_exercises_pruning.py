@@ -129,13 +129,6 @@ WRONG = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "given", "reason"), WRONG)
-def test_typical_wrong_answers_get_their_own_reason(name, given, reason):
-    feedback = getattr(LESSON, name).check(*given)
-    assert feedback.outcome == "wrong", feedback
-    assert reason in feedback.words
-
-
 @pytest.mark.parametrize(
     ("name", "given"),
     [

@@ -89,6 +89,14 @@ def test_a_buffer_of_everything_is_a_fair_shuffle():
     assert np.bincount(firsts) / 2000 == pytest.approx([0.2] * 5, abs=0.03)
 
 
+def test_a_buffer_takes_each_network_its_own_stream_also_where_seeds_are_equal():
+    streams = torch.stack([STREAM, STREAM.flip(0), STREAM])
+    order = shuffling.buffered(shuffling.streamed(streams), 4, [0, 0, 0])(0)
+    assert order[0, 0] < 4
+    assert order[1, 0] > N - 5
+    assert torch.equal(order[0], order[2])
+
+
 def test_shards_stay_whole():
     order = shuffling.shards(STREAM, 10, [0])(0)[0].view(10, 5)
     assert (order.diff(dim=1) == 1).all()

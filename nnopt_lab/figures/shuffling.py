@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 from numpy.typing import ArrayLike
+from plotly.colors import sample_colorscale
 
 TOP, BOTTOM = (0.58, 1.0), (0.0, 0.42)  # where the two panels stand
 
@@ -43,10 +44,7 @@ def _columns(digits: ArrayLike, length: float) -> theme.Trace:
 
 def _steps() -> list[tuple[float, str]]:
     """Return a colour for each digit, from dark to light, so that it needs no hue."""
-    colours = [
-        *("#00224E", "#123570", "#3B496C", "#575D6D", "#707173"),
-        *("#8A8678", "#A59C74", "#C3B369", "#E1CC55", "#FEE838"),
-    ]
+    colours = sample_colorscale("Cividis", 10)
     return [(end / 10, colour) for i, colour in enumerate(colours) for end in (i, i + 1)]
 
 

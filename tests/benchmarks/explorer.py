@@ -20,7 +20,7 @@ TESTS = Path(__file__).parent.parent
 sys.path.insert(0, str(TESTS))
 
 from lab import Lab, find_chromium, open_browser, open_lab  # noqa: E402
-from load import others, verdict  # noqa: E402
+from load import described, others  # noqa: E402
 
 SLIDERS = """[...document.querySelectorAll('.jp-OutputArea .noUi-handle')]
   .filter(h => h.closest('.jp-OutputArea-output').querySelector('.js-plotly-plot'))"""
@@ -137,7 +137,7 @@ def main() -> None:
     chromium = find_chromium()
     if chromium is None:
         sys.exit("This needs a Chromium.")
-    print(verdict([others() for _ in range(3)]))
+    print(described([others() for _ in range(3)]))
     folder = Path(tempfile.mkdtemp())
     with open_browser(chromium) as browser:
         write(folder, [LINES, WIDGET, TRAIN])

@@ -12,7 +12,7 @@ def others() -> float:
     return float(psutil.cpu_percent(interval=1))
 
 
-def verdict(busy: Sequence[float], rates: Sequence[float] = ()) -> str:
+def described(busy: Sequence[float], rates: Sequence[float] = ()) -> str:
     """Say whether the machine was loaded, and so whether its rates can be trusted.
 
     Parameters

@@ -14,7 +14,7 @@ import time
 from functools import partial
 from itertools import pairwise
 
-from load import others, verdict
+from load import described, others
 
 WIDTHS = [40, 64, 64, 10]
 K = 40
@@ -147,7 +147,7 @@ def compare(rounds: int) -> None:
     ):
         ratios = [a / b for a, b in zip(found["population"], found[other], strict=True)]
         print(f"  {statistics.median(ratios):.2f} {name} ({min(ratios):.2f} to {max(ratios):.2f})")
-    print(f"  {verdict(busy_before, found['products'])}")
+    print(f"  {described(busy_before, found['products'])}")
 
 
 def spin(counts: list[str], rounds: int) -> None:
