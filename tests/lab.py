@@ -140,6 +140,7 @@ class Lab:
                 )
         finally:
             client.stop_channels()
+            client.context.destroy(linger=0)  # or its files stay open until it is collected
         answer = reply["content"]["user_expressions"]["it"]
         if answer["status"] != "ok":
             raise RuntimeError(answer["evalue"])

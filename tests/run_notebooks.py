@@ -50,7 +50,7 @@ def in_128_colours(picture: str) -> str:
 
 
 def refused(notebook: NotebookNode) -> list[str]:
-    """Return findings that are false, and findings and claims that another processor could turn."""
+    """Return findings that are false, what another processor could turn, and what is on stderr."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     found = [output.get("metadata", {}) for output in outputs]
     findings = [row for metadata in found for row in metadata.get("findings", [])]
@@ -59,6 +59,11 @@ def refused(notebook: NotebookNode) -> list[str]:
         *(f"false: {row['sentence']}" for row in findings if not row["holds"]),
         *(f"close: {row['sentence']}" for row in findings if row["holds"] and not row["is_clear"]),
         *(f"close: {row['claim']}" for row in claims if not row["is_clear"]),
+        *(
+            f"on stderr: {output.text[:60]!r}"
+            for output in outputs
+            if output.get("name") == "stderr"
+        ),
     ]
 
 

@@ -185,6 +185,7 @@ def test_without_a_browser_nothing_is_run(tmp_path):
         ('Findings({"it works": np.array([2.0, -1.9] * 4)})', "close: it works"),
         ('Findings({"it works": np.array([-1.0, -1.1] * 4)})', "false: it works"),
         ('Findings({"it works": False}, compare=False)', "false: it works"),
+        ('[print("oops", file=__import__("sys").stderr), Findings({})][1:]', "on stderr: 'oops"),
         ('Verdict("c", [2.4, 2.6] * 4, margin=2.39, unit="points", compare=False)', ""),
         ('Findings({"it works": np.array([2.0, -1.9] * 4)}, compare=False)', ""),
     ],
