@@ -114,6 +114,45 @@ class BatchNorm(Stacked):
         return nn.BatchNorm1d(self.weight.shape[1], momentum=self.momentum)
 
 
+class GroupNorm(Stacked):
+    """K layers that normalise each sample by itself, over groups of its features.
+
+    Maps activations of shape (K, features, samples), or (1, features, samples) for all, to
+    (K, features, samples). The same in training and in evaluation mode.
+
+    Parameters
+    ----------
+    features : int
+    runs : Grid
+        Names the K networks.
+    n_groups : int
+        1 is layer norm.
+
+    References
+    ----------
+    Wu, He 2018, arXiv:1803.08494.
+    """
+
+    def __init__(self, features: int, runs: Grid, n_groups: int = 1) -> None:
+        super().__init__()
+        if type(n_groups) is not int or n_groups < 1 or features % n_groups:
+            raise ValueError(f"{features} features do not divide into {n_groups!r} groups.")
+        self.n_groups = n_groups
+        self.weight = nn.Parameter(torch.ones(len(runs), features))
+        self.bias = nn.Parameter(torch.zeros(len(runs), features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise each sample."""
+        samples = x.expand(len(self.weight), -1, -1).transpose(1, 2)
+        normalised = functional.group_norm(samples.flatten(0, 1), self.n_groups)
+        back = normalised.view_as(samples).transpose(1, 2)
+        return back * self.weight.unsqueeze(-1) + self.bias.unsqueeze(-1)
+
+    def unstack(self) -> nn.GroupNorm:
+        """Return an ordinary ``nn.GroupNorm`` of this shape."""
+        return nn.GroupNorm(self.n_groups, self.weight.shape[1])
+
+
 def _ordinary(layer: nn.Module) -> nn.Module:
     """Return a layer for one network; our ReLU works in place, an ordinary one need not."""
     if isinstance(layer, Stacked):
@@ -308,8 +347,8 @@ def mlp(
     runs : Grid
         Names the K networks. Those of equal ``seed`` start with equal weights.
     norm : callable, optional
-        (features, runs) -> a layer that normalises (K, features, samples): ``BatchNorm``, or
-        another ``Stacked`` layer.
+        (features, runs) -> a layer that normalises (K, features, samples): ``BatchNorm``,
+        ``GroupNorm``, or another ``Stacked`` layer.
     norm_at : {"before layer", "before relu", "after relu"}
         Where it stands: before each linear layer, the first and the last too, or in each hidden
         layer before or after its ReLU.
@@ -343,16 +382,16 @@ def mlp(
     ]
     parts = [part for part in PLACES[norm_at] if norm or part != "norm"]
     layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(widths):
+    for i, (inputs, outputs) in enumerate(pairwise(widths), start=1):
         make: dict[str, Callable[[], nn.Module]] = {
             "linear": partial(_linear, inputs, outputs, draws),
             "relu": partial(nn.ReLU, inplace=True),
         }
         if norm:
             make["norm"] = partial(norm, inputs if norm_at == "before layer" else outputs, runs)
-        layers += [make[part]() for part in parts]
-    n_after = len(parts) - 1 - parts.index("linear")
-    return Population(*layers[: len(layers) - n_after])  # the last linear layer gives the outputs
+        is_last = i == len(widths) - 1  # whose linear layer gives the outputs
+        layers += [make[part]() for part in parts[: parts.index("linear") + 1 if is_last else None]]
+    return Population(*layers)
 
 
 def _linear(inputs: int, outputs: int, draws: Sequence[tuple[Initialise, Generator]]) -> Linear:

@@ -1,7 +1,16 @@
 import copy
 
 from nnopt_lab.grid import grid
-from nnopt_lab.networks import INITIALISATIONS, BatchNorm, Population, Stacked, kept, mlp, single
+from nnopt_lab.networks import (
+    INITIALISATIONS,
+    BatchNorm,
+    GroupNorm,
+    Population,
+    Stacked,
+    kept,
+    mlp,
+    single,
+)
 
 import pytest
 import torch
@@ -85,6 +94,22 @@ def test_workers_normalise_their_own_part_and_the_first_keeps_the_statistics():
             assert torch.allclose(ours.running_var[i], workers[0].running_var)
     ours.eval()
     assert torch.allclose(ours(x)[1], theirs[1][0].eval()(x[1].T).T)
+
+
+@pytest.mark.parametrize("n_groups", [1, 4])
+def test_group_norm_is_that_of_torch(n_groups):
+    model = mlp([5, 12, 3], RUNS, norm=lambda f, runs: GroupNorm(f, runs, n_groups)).double()
+    for parameter in model[1].parameters():
+        nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
+    alone, x = model.unstack(2), torch.randn(16, 5, dtype=torch.float64)
+    assert isinstance(alone[1], nn.GroupNorm)
+    torch.testing.assert_close(model(x[None])[2], alone(x))
+
+
+@pytest.mark.parametrize("n_groups", [0, 5, 2.0])
+def test_groups_that_do_not_divide_the_features_are_refused(n_groups):
+    with pytest.raises(ValueError, match="do not divide"):
+        GroupNorm(12, RUNS, n_groups)
 
 
 def test_any_norm_and_any_layer_can_stand_in_a_population():
