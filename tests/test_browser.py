@@ -155,7 +155,8 @@ def draw(a, kind="line", grid=True):
     if kind == "bars":
         traces = [go.Bar(x=["p", "q"], y=[a, 2 * a], text=["one", f"{a}"])]
     if kind == "heat":
-        traces = [go.Heatmap(z=np.outer(x, x) * a, zmin=0, zmax=300)]
+        where = {"x": [0, 1, 2, 3], "y": ["bars", "heat"], "meta": {"x": "a", "y": "kind"}}
+        traces = [go.Heatmap(z=np.outer([1, 2], range(4)) * a, zmin=0, zmax=18, **where)]
     figure = go.Figure(traces, layout={"title": {"text": "A line"}, "xaxis_showgrid": grid})
     return figure.add_annotation(text=f"a = {a}", x=0, y=0) if grid else figure
 """,
@@ -197,6 +198,22 @@ def test_anything_may_change_between_stops(lesson):
 def test_values_set_in_python_move_every_view(lesson):
     lesson.set_values("explorer", a=2, kind="line", grid=False)
     assert sentences(lesson) == ["It rises by 2.", "", "It rises by 2."]
+
+
+def test_a_click_on_a_cell_chooses_the_values_of_its_axes(lesson):
+    lesson.set_values("explorer", a=1, kind="line", grid=False)
+    assert lesson.page.locator(".nnopt-lab-clickable").count() == 0
+    lesson.set_values("explorer", kind="heat")
+    cells = lesson.page.locator(".nnopt-lab-clickable .nsewdrag").first
+    box = cells.bounding_box()
+    corner = {"x": 0.85 * box["width"], "y": 0.75 * box["height"]}
+    cells.hover(position=corner)
+    lesson.page.wait_for_timeout(500)
+    cells.click(position=corner)
+    lesson.page.wait_for_timeout(1000)
+    assert lesson.ask_kernel("explorer.values") == {"a": 3, "kind": "bars", "grid": False}
+    assert sentences(lesson) == ["It rises by 3.", "", "It rises by 3."]
+    assert_browser_shows_what_python_has(lesson)
 
 
 def test_sliders_live_with_the_kernel_stopped(lesson):

@@ -220,6 +220,15 @@ def test_too_many_bytes_are_refused(monkeypatch):
         Explorer(lambda n: go.Figure(go.Scatter(y=noise.normal(size=5000))), n=range(3))
 
 
+def test_a_click_can_choose_only_what_has_a_control():
+    def cells(delta: int, name: str) -> go.Figure:
+        return go.Figure({"type": "heatmap", "z": [[delta]], "meta": {"x": name}})
+
+    assert Explorer(lambda delta: cells(delta, "delta"), delta=[1, 2])
+    with pytest.raises(ValueError, match=r"\['alpha'\]; the controls are \['delta'\]"):
+        Explorer(lambda delta: cells(delta, "alpha"), delta=[1, 2])
+
+
 def test_a_draw_that_fails_names_the_stop():
     with pytest.raises(RuntimeError, match=r"draw failed at delta=0: ZeroDivisionError.*by itself"):
         Explorer(lambda delta: go.Figure(go.Scatter(y=[1 / delta])), delta=[1, 0])

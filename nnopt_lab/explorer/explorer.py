@@ -36,7 +36,8 @@ class Explorer:
 
     ``draw`` is called at every combination of stops once, here and now; from then on the figure
     moves in the browser, also while the kernel is busy or gone. A figure without controls is
-    ``Explorer(draw)``.
+    ``Explorer(draw)``. A trace whose ``meta`` names controls, as in ``{"x": "delta", "y": "lr"}``,
+    chooses their values where it is clicked.
 
     Parameters
     ----------
@@ -61,7 +62,8 @@ class Explorer:
     Raises
     ------
     ValueError
-        If there are more than 2 000 combinations of stops, or the figures need over 8 MB.
+        If there are more than 2 000 combinations of stops, the figures need over 8 MB, or a trace
+        names a control that is not there.
     RuntimeError
         If ``draw`` fails at some stop.
     TypeError
@@ -80,17 +82,16 @@ class Explorer:
         self._predict = predict
         self._shows = [*shows] if isinstance(shows, Sequence) else [shows]
         self._stops = {n: s if isinstance(s, Stops) else Stops(s) for n, s in stops.items()}
-        sizes = [len(list(s.values)) for s in self._stops.values()]
+        values = {name: [*s.values] for name, s in self._stops.items()}
+        sizes = [*map(len, values.values())]
         if prod(sizes) > MAXIMUM_STOPS:
             raise ValueError(
                 f"{' × '.join(map(str, sizes))} stops are {prod(sizes)} figures; at most "
                 f"{MAXIMUM_STOPS} can be drawn. Give fewer values, or fewer controls."
             )
-        combinations = [
-            dict(zip(self._stops, values, strict=True))
-            for values in product(*(s.values for s in self._stops.values()))
-        ]
-        self._frames = [frame(_call(draw, values), _words(values)) for values in combinations]
+        combinations = [dict(zip(values, at, strict=True)) for at in product(*values.values())]
+        self._frames = [frame(_call(draw, at), _words(at)) for at in combinations]
+        _check_clicks(self._frames, values)
         ranges.share([drawn["figure"] for drawn in self._frames])
         packed = bank.pack(self._frames)
         if len(packed) > MAXIMUM_BYTES:
@@ -105,7 +106,7 @@ class Explorer:
             if hasattr(control.style, "description_width"):
                 control.style.description_width = f"{0.55 * longest + 1:.1f}em"
         below = [ipywidgets.HTML(shown.view) for shown in self._shows if shown.view]
-        self.widget = ipywidgets.VBox([*controls, Plot(packed, controls, sizes), *below])
+        self.widget = ipywidgets.VBox([*controls, Plot(packed, controls, values), *below])
         if predict is not None:
             self.widget = ipywidgets.VBox([Cover(predict, self.widget.layout), self.widget])
         self.close = cells.closer(self, self.widget)
@@ -171,6 +172,19 @@ def _call(draw: Callable[..., Any], values: dict[str, Any]) -> Any:
             f"draw failed at {_words(values)}: {type(error).__name__}: {error}. Call it with "
             "these values by itself to see where, or leave the stop out."
         ) from error
+
+
+def _check_clicks(frames: Sequence[Mapping[str, Any]], values: Mapping[str, Any]) -> None:
+    named = {
+        name
+        for drawn in frames
+        for trace in drawn["figure"]["data"]
+        for name in dict(trace.get("meta") or {}).values()
+    }
+    if not named <= values.keys():
+        raise ValueError(
+            f"a trace's meta names {sorted(named - values.keys())}; the controls are {[*values]}."
+        )
 
 
 def _words(values: dict[str, Any]) -> str:

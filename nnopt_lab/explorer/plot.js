@@ -27,6 +27,19 @@ function unpack({ nodes, frames }) {
 
 const position = (control) => control.get("index") ?? Number(control.get("value"));
 
+function moveTo(control, k) {
+  if (control.get("index") === undefined) control.set("value", Boolean(k));
+  else control.set("index", k);
+  control.save_changes();
+}
+
+// Which of some stops a place on an axis is: the same word, or the nearest number.
+function nearest(stops, place) {
+  const distance = (stop) => (stop === place ? 0 : Math.abs(Number(stop) - Number(place)));
+  const distances = stops.map(distance).map((d) => (Number.isNaN(d) ? Infinity : d));
+  return distances.indexOf(Math.min(...distances));
+}
+
 const config = {
   displaylogo: false,
   modeBarButtonsToRemove: ["sendChartToCloud", "select2d", "lasso2d"],
@@ -67,7 +80,8 @@ async function render({ model, el }) {
     const library = await widget(model.get("library"));
     const controls = await Promise.all(model.get("controls").map(widget));
     const Plotly = await loadPlotly(library);
-    const sizes = model.get("sizes");
+    const stops = model.get("stops");
+    const names = Object.keys(stops);
     let frame;
     let nLoads = 0;
     const load = async () => {
@@ -78,13 +92,14 @@ async function render({ model, el }) {
 
     const redraw = () => {
       try {
-        const k = controls.reduce((at, control, i) => at * sizes[i] + position(control), 0);
+        const k = controls.reduce((at, control, i) => at * stops[names[i]].length + position(control), 0);
         const { figure, words } = frame(k);
         const [layout, title] = withoutTitle(figure.layout);
         heading.textContent = title;
         sentence.textContent = words;
         paper.setAttribute("aria-label", [title, words].filter(Boolean).join(". ") || "figure");
         layout.uirevision ??= "kept"; // the learner's zoom outlives a move of the slider
+        paper.classList.toggle("nnopt-lab-clickable", figure.data.some((trace) => trace.meta));
         Plotly.react(paper, figure.data, layout, config).catch(fail);
         trouble.hidden = true;
       } catch (error) {
@@ -92,10 +107,17 @@ async function render({ model, el }) {
       }
     };
     const reload = () => load().then(redraw, fail);
+    // A trace whose meta names controls by its axes chooses their values where it is clicked.
+    const choose = ({ points: [point] }) => {
+      for (const [axis, name] of Object.entries(point?.data.meta ?? {})) {
+        moveTo(controls[names.indexOf(name)], nearest(stops[name], point[axis]));
+      }
+    };
     controls.forEach((control) => control.on("change:index change:value", redraw));
     model.on("change:bank", reload);
     await load();
     redraw();
+    paper.on("plotly_click", choose);
     let width = paper.offsetWidth;
     const observer = new ResizeObserver(() => {
       if (paper.offsetWidth && paper.offsetWidth !== width) Plotly.Plots.resize(paper);

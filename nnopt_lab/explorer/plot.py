@@ -50,15 +50,15 @@ class Plot(anywidget.AnyWidget):
         Frames as ``bank.pack`` returns them, each with a ``figure`` and its ``words``.
     controls : sequence of widgets
         What chooses the frame; the last varies fastest.
-    sizes : sequence of int
-        The number of values of each control.
+    stops : mapping of str to sequence
+        The values of each control, by its name.
     """
 
     _esm = _HERE / "plot.js"
     _css = _HERE / "plot.css"
     controls: Any = traitlets.List().tag(sync=True, **ipywidgets.widget_serialization)
     library = traitlets.Any().tag(sync=True, **ipywidgets.widget_serialization)
-    sizes: Any = traitlets.List().tag(sync=True)
+    stops: Any = traitlets.Dict().tag(sync=True)
     bank = traitlets.Bytes().tag(sync=True)
     seconds_between_signs = traitlets.Float(0).tag(sync=True)
 
@@ -66,11 +66,15 @@ class Plot(anywidget.AnyWidget):
         self,
         packed: bytes,
         controls: Sequence[ipywidgets.Widget] = (),
-        sizes: Sequence[int] = (),
+        stops: Mapping[str, Sequence[Any]] | None = None,
         **traits: Any,
     ) -> None:
         super().__init__(
-            bank=packed, controls=[*controls], sizes=[*sizes], library=_shared_library(), **traits
+            bank=packed,
+            controls=[*controls],
+            stops={name: [*values] for name, values in (stops or {}).items()},
+            library=_shared_library(),
+            **traits,
         )
 
 
