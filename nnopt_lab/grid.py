@@ -2,9 +2,10 @@
 
 A grid names K networks by every combination of the values of some axes. ``mixed`` gives each
 network the rate, order or masks of its place on an axis; ``each`` one value of a labelled array;
-``rows_of`` the network of another grid that it starts from.
+``rows_of`` the network of another grid that it starts from; ``joined`` brings grids together.
 """
 
+import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
@@ -53,8 +54,14 @@ class Grid:
         """The number of values of each axis."""
         return tuple(len(values) for values in self.axes.values())
 
-    def _column(self, name: str) -> list[Any]:
-        """Return one axis' value for each network."""
+    def column(self, name: str) -> list[Any]:
+        """Return one axis' value for each network, as it was given.
+
+        Raises
+        ------
+        KeyError
+            If there is no such axis.
+        """
         if name not in self.axes:
             raise KeyError(f"there is no axis {name!r}; the axes are {[*self.axes]}.")
         position = [*self.axes].index(name)
@@ -70,7 +77,7 @@ class Grid:
         TypeError
             If its values are no numbers.
         """
-        column = self._column(name)
+        column = self.column(name)
         try:
             values = torch.tensor(column)
         except (TypeError, ValueError, RuntimeError):
@@ -103,7 +110,7 @@ class Grid:
         KeyError
             If this grid lacks an axis of the other, or the other a value of this.
         """
-        columns = {name: self._column(name) for name in other.axes}
+        columns = {name: self.column(name) for name in other.axes}
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         return torch.tensor([other.index(**row) for row in rows])
 
@@ -115,7 +122,7 @@ class Grid:
         KeyError
             If the array has a dimension or lacks a value that the networks have.
         """
-        columns = {str(name): self._column(str(name)) for name in values.dims}
+        columns = {str(name): self.column(str(name)) for name in values.dims}
         chosen = {name: xr.DataArray(column, dims="network") for name, column in columns.items()}
         return torch.as_tensor(
             values.sel(chosen)
@@ -191,6 +198,40 @@ def grid(**axes: Iterable[Any]) -> Grid:
     return Grid(values)
 
 
+def joined(found: Iterable[Any], **axes: Iterable[Any]) -> Any:
+    """Join what was found in separate populations along the axes that tell them apart.
+
+    Parameters
+    ----------
+    found : iterable of xarray.DataArray or Dataset
+        One for each combination of the axes' values; the last axis varies fastest.
+    **axes : iterable
+        The values of each axis, in order; of a mapping its keys.
+
+    Returns
+    -------
+    xarray.DataArray or Dataset
+        As those found, with the axes in front.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many as combinations.
+    """
+    results, names = [*found], [*axes]
+    columns = [[*values] for values in axes.values()]
+    if len(results) != math.prod(map(len, columns)):
+        raise ValueError(
+            f"{len(results)} results were given; the axes {names} have "
+            f"{math.prod(map(len, columns))} combinations."
+        )
+    for name, column in reversed([*zip(names, columns, strict=True)]):
+        n = len(column)
+        parts = [results[i : i + n] for i in range(0, len(results), n)]
+        results = [xr.concat(part, xr.Variable(name, column)) for part in parts]
+    return results[0]
+
+
 def _seed(value: Any) -> int:
     """Return a seed as a plain whole number."""
     try:
@@ -226,7 +267,7 @@ def mixed(runs: Grid, axis: str, parts: Mapping[Any, Any]) -> Callable[..., Any]
     KeyError
         If there is no such axis, or a value of it has no part.
     """
-    column = runs._column(axis)
+    column = runs.column(axis)
     missing = {*column} - {*parts}
     if missing:
         raise KeyError(f"axis {axis!r} has the values {sorted(missing, key=str)} without a part.")

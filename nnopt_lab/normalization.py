@@ -17,7 +17,6 @@ from nnopt_lab.networks import Model, Population
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 EPS = 1e-5  # of torch's batch norm
 
@@ -182,12 +181,13 @@ def inside(
 def _statistics(values: Tensor) -> dict[str, Tensor]:
     """Return statistics of one layer's values, (K, units, samples)."""
     spread = values.std(-1, correction=0)
-    bins = ((spread.log10() - LOWEST) * BINS_A_DECADE).clamp(0, len(DECADES) - 1).long()
+    bins = ((spread.log10() - LOWEST) * BINS_A_DECADE).floor().clamp(0, len(DECADES) - 1)
+    is_in = bins.unsqueeze(-1) == torch.arange(len(DECADES), device=bins.device)  # NaN in none
     return {
         "mean": values.mean((1, 2)),
         "spread": spread.mean(1),
         "dead": (values <= 0).all(-1).to(values.dtype).mean(1),
-        "histogram": functional.one_hot(bins, len(DECADES)).to(values.dtype).mean(1),
+        "histogram": is_in.to(values.dtype).mean(1),
     }
 
 

@@ -13,6 +13,7 @@ from nnopt_lab.exercises.exercise import Exercise, Feedback, Wrong, outcomes
 
 import numpy as np
 import pytest
+import test_exercises_normalization
 import test_exercises_pruning
 import test_exercises_schedules
 import test_exercises_shuffling
@@ -20,12 +21,18 @@ import torch
 
 ALL = {
     f"{module.__name__.split('.')[-1]}.{name}": exercise
-    for module in (exercises.pruning, exercises.schedules, exercises.shuffling)
+    for module in (
+        exercises.normalization,
+        exercises.pruning,
+        exercises.schedules,
+        exercises.shuffling,
+    )
     for name, exercise in vars(module).items()
     if isinstance(exercise, Exercise)
 }
 EXPERIMENTS = {"pruning.wide", "schedules.ahead"}  # which take seconds
 WRONG = {
+    "normalization": test_exercises_normalization.WRONG,
     "pruning": test_exercises_pruning.WRONG,
     "schedules": test_exercises_schedules.WRONG,
     "shuffling": test_exercises_shuffling.WRONG,

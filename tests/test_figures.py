@@ -1,6 +1,6 @@
 from nnopt_lab import figures
 from nnopt_lab.figures import charts, theme
-from nnopt_lab.statistics import Verdict
+from nnopt_lab.statistics import MINUS, Verdict
 
 import numpy as np
 import pytest
@@ -137,6 +137,50 @@ def test_claims_show_seeds_interval_margin_and_outcome():
     assert plain(words) == "it helps: holds (4.5 ± 0.4 points)."
     with pytest.raises(ValueError, match=r"\['%', 'points'\]"):
         charts.claims([*shown, verdict("c", [1, 2] * 4, "%")], title="t")
+
+
+def test_claims_outside_the_axis_are_pointed_at():
+    far = [
+        verdict(name, [mean - 1, mean + 1] * 4, "points") for name, mean in (("a", 50), ("b", 3))
+    ]
+    drawn, _ = charts.claims(far, title="t", within=(-5, 10))
+    assert [a.text.count("→") for a in drawn.layout.annotations] == [1, 0]
+    assert tuple(drawn.layout.xaxis.range) == (-5, 10)
+
+
+def test_a_sample_in_company_is_said_right_or_wrong():
+    shares = np.full(10, 0.05)
+    shares[4] = 0.55
+    sample, mates = np.arange(5.0), np.zeros((3, 5))
+    drawn, words = figures.normalization.company(sample, mates, shares, 4)
+    assert words == "The network says 4, with 55 %, which is right."
+    assert drawn.data[2].y[4] == pytest.approx(55)
+    assert len(drawn.data[0].x) == 18  # a gap after each
+    _, words = figures.normalization.company(sample, mates, shares, 2)
+    assert words.endswith("and it is a 2.")
+
+
+def test_the_numbers_of_a_cell_are_those_of_the_four_steps():
+    x = np.array([[2.0, 0], [4, -1], [4, 1], [6, 0]])
+    normalised = (x - x.mean(0)) / x.std(0)
+    computed = x.mean(0), x.var(0), normalised, 2 * normalised + 1
+    drawn, words = figures.normalization.steps(x, computed, (4, 1), (2.0, 1.0, 1e-5))
+    assert "mean = (2.00 + 4.00 + 4.00 + 6.00) / 4 = 4.000" in words
+    assert f"(6.00 {MINUS} 4.000) / √(2.0000 + 0.00001) = 1.414; y = 2 × 1.414 + 1 = 3.8" in words
+    assert [trace.meta for trace in drawn.data] == 3 * [{"x": "neuron", "y": "sample"}]
+
+
+def test_the_microscope_reads_first_and_last_layer():
+    dims = {"layer": [1, 2], "seed": [0, 1]}
+    spread = xr.DataArray([[0.2, 0.2], [0.01, 0.03]], dims)
+    dead = xr.DataArray([[0.0, 0.0], [0.25, 0.75]], dims)
+    shares = xr.DataArray(np.full((2, 2, 3), 1 / 3), {**dims, "decade": [-2.0, -1.0, 0.0]})
+    inside = xr.Dataset({"spread": spread, "dead": dead, "histogram": shares})
+    change = xr.DataArray(np.full((3, 2), 0.001), {"layer": [1, 2, 3], "seed": [0, 1]})
+    drawn, words = figures.normalization.microscope(inside, change)
+    assert words.startswith("A neuron differs between samples by 0.2 in layer 1 and by 0.02 in")
+    assert "dead in layer 2: 50" in words
+    assert len(drawn.data[2].x) == 2  # of the hidden layers only
 
 
 def test_spread_points_at_one_network_of_all():

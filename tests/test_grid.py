@@ -2,7 +2,7 @@ import copy
 import pickle
 
 from nnopt_lab.data import digits
-from nnopt_lab.grid import grid, mixed
+from nnopt_lab.grid import grid, joined, mixed
 from nnopt_lab.networks import mlp
 from nnopt_lab.training import train
 
@@ -147,3 +147,13 @@ def test_a_mixed_population_equals_its_parts_trained_apart():
     ).test_loss  # fmt: skip
     np.testing.assert_allclose(both.sel(rule="plain"), plain, rtol=1e-5)
     np.testing.assert_allclose(both.sel(rule="masked"), masked, rtol=1e-5)
+
+
+def test_what_was_found_in_separate_populations_is_joined_along_their_axes():
+    runs = grid(seed=range(2))
+    found = [runs.label(torch.tensor([a, b])) for a in (1, 2) for b in (10, 20, 30)]
+    whole = joined(found, a=[1, 2], b={"x": 0, "y": 0, "z": 0})
+    assert whole.dims == ("a", "b", "seed")
+    assert whole.sel(a=2, b="z").values.tolist() == [2, 30]
+    with pytest.raises(ValueError, match=r"6 results were given; .* 4 combinations"):
+        joined(found, a=[1, 2], b=[1, 2])

@@ -1,5 +1,5 @@
 """Figures of the lessons: arrays in, ``plotly.graph_objects.Figure`` out."""
 
-from nnopt_lab.figures import charts, evidence, pruning, schedules, shuffling, theme
+from nnopt_lab.figures import charts, evidence, normalization, pruning, schedules, shuffling, theme
 
-__all__ = ["charts", "evidence", "pruning", "schedules", "shuffling", "theme"]
+__all__ = ["charts", "evidence", "normalization", "pruning", "schedules", "shuffling", "theme"]

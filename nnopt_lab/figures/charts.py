@@ -69,12 +69,19 @@ QUANTITIES = {
     ),
     "step": Quantity("training steps", axis=theme.LOG_TICKS),
     "epsilon": Quantity("threshold ε"),
+    "lr": Quantity("first learning rate", axis=theme.DECADES),
+    "batch_size": Quantity("batch size", axis=theme.LOG_TICKS),
+    "epoch": Quantity("epoch"),
+    "validation_accuracy": Quantity("validation accuracy", "%", _percent, {"range": [0, 80]}),
+    "training_loss": Quantity("training loss", is_falling=True),
+    "validation_loss": Quantity("validation loss"),
     "buffer": Quantity("samples in the buffer", axis=theme.LOG_TICKS),
     "shards": Quantity("files"),
     "workers": Quantity("workers"),
     "epochs": Quantity("epochs", axis=theme.LOG_TICKS),
     "error": Quantity("squared error", axis=theme.DECADES),
     "size": Quantity("file, compared with the dense one", "%", _percent, theme.LOG_TICKS),
+    "folded_time": Quantity("time, compared with before", "%", _percent, {"range": [0, 130]}),
     "time": Quantity("time, compared with dense", "%", _percent, theme.LOG_TICKS),
 }
 
@@ -233,11 +240,16 @@ def intervals(values: xr.DataArray, *, title: str, **layout: Any) -> tuple[go.Fi
         },
     )  # fmt: skip
     places = {str(x): at.item() for x, at in values.coords.items() if not at.dims}
-    here = [f", {at}" if isinstance(at, str) else f" at {x} {at:g}" for x, at in places.items()]
+    here = [
+        f", {at}" if isinstance(at, str) else f" at {QUANTITIES.get(x, Quantity(x)).words} {at:g}"
+        for x, at in places.items()
+    ]
     return drawn, _capital(f"{across.words}{''.join(here)}: {_listed(found, across)}.")
 
 
-def claims(verdicts: Sequence[Verdict], *, title: str) -> tuple[go.Figure, str]:
+def claims(
+    verdicts: Sequence[Verdict], *, title: str, within: tuple[float, float] | None = None
+) -> tuple[go.Figure, str]:
     """Draw a row for each claim: its seeds, its interval, its margin, and its outcome in words.
 
     Parameters
@@ -245,6 +257,9 @@ def claims(verdicts: Sequence[Verdict], *, title: str) -> tuple[go.Figure, str]:
     verdicts : sequence of Verdict
         All in one unit.
     title : str
+    within : tuple of float, optional
+        The range of the axis, where a few large differences would hide the small ones; an arrow
+        tells on which side a mean lies outside.
 
     Raises
     ------
@@ -276,7 +291,8 @@ def claims(verdicts: Sequence[Verdict], *, title: str) -> tuple[go.Figure, str]:
     ]  # fmt: skip
     words = [
         {
-            "text": f"{v.claim}: <b>{v.outcome}</b> ({v.interval})", "y": y - 0.48,
+            "text": f"{v.claim}: <b>{v.outcome}</b> ({v.interval}{_arrow(v, within)})",
+            "y": y - 0.48,
             "x": 0, "xref": "x domain", "xanchor": "left", "yanchor": "top",
             "showarrow": False, "font": {"size": 13}, "bgcolor": "rgba(255,255,255,0.85)",
         }
@@ -290,7 +306,10 @@ def claims(verdicts: Sequence[Verdict], *, title: str) -> tuple[go.Figure, str]:
     drawn = theme.figure(
         [seeds, means, margin], title=title, x=f"difference ({units.pop()})", y="",
         **theme.LEGEND_ABOVE, height=110 + 62 * len(verdicts), margin_l=20, shapes=zones,
-        annotations=words, xaxis={"zeroline": True, "zerolinecolor": theme.GREY},
+        annotations=words,
+        xaxis={
+            "zeroline": True, "zerolinecolor": theme.GREY, **({"range": within} if within else {}),
+        },
         yaxis={"range": [len(verdicts) - 0.6, -0.55], "showticklabels": False, "ticks": "",
                "showgrid": False},
     )  # fmt: skip
@@ -301,3 +320,9 @@ def claims(verdicts: Sequence[Verdict], *, title: str) -> tuple[go.Figure, str]:
     counted = {outcome: outcomes.count(outcome) for outcome in dict.fromkeys(outcomes)}
     tally = ", ".join(f"{n} × {outcome}" for outcome, n in counted.items())
     return drawn, f"{len(verdicts)} claims: {tally}."
+
+
+def _arrow(verdict: Verdict, within: tuple[float, float] | None) -> str:
+    low, high = within or (-np.inf, np.inf)
+    mean = verdict.interval.mean
+    return " ←" if mean < low else " →" if mean > high else ""
