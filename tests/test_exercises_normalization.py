@@ -72,6 +72,13 @@ def turned(average, net, decay):
     LESSON._solve_average(average, net, 1 - decay)
 
 
+def wakes_the_frozen(net, x):
+    was_training = net.training
+    outputs = net.eval()(x)
+    net.train(was_training)
+    return outputs
+
+
 WRONG = [
     ("forward", (lambda x, g, b, e: g * norm(x, g, b, e, correction=1) + b,), "n - 1"),
     ("forward", (lambda x, g, b, e: g * norm(x, g, b, e, dim=1) + b,), "layer norm"),
@@ -99,6 +106,7 @@ WRONG = [
     ("stand_still", ("c", LESSON._solve_validate), "without any"),
     ("stand_still", ("b", validated(True)), "leaves in the other"),
     ("stand_still", ("b", validated(False)), "leaves in the other"),
+    ("stand_still", ("b", wakes_the_frozen), "the mode of each module"),
     ("stand_still", ("b", validated(True, in_training=True)), "moved the averages"),
     ("stand_still", ("b", lambda net, x: torch.zeros(6, 2)), "not its outputs"),
     ("drift", ("a", LESSON._solve_freeze), "does not know"),

@@ -577,11 +577,12 @@ def _stand(net: nn.Module, before: list[Tensor]) -> bool:
 
 
 def _solve_validate(net: nn.Module, x: Tensor) -> Tensor:
-    was_training = net.training
+    modes = {module: module.training for module in net.modules()}
     net.eval()
     with torch.no_grad():
         outputs: Tensor = net(x)
-    net.train(was_training)
+    for module, mode in modes.items():
+        module.training = mode
     return outputs
 
 
@@ -589,7 +590,8 @@ def _solve_validate(net: nn.Module, x: Tensor) -> Tensor:
     "clinic: the averages stand still",
     hints=[
         "Which mode is the network in, in the second epoch?",
-        "Remember net.training, call net.eval(), compute, and put it back: net.train(...).",
+        "Remember module.training of each module in net.modules(), call net.eval(), compute, and "
+        "put each back: net.train() would wake layers that somebody froze.",
     ],
     solution=("b", _solve_validate),
 )
@@ -603,18 +605,24 @@ def stand_still(diagnosis: Any, mended: Rule) -> str:
         },
     )  # fmt: skip
     x = _random(6, 4).float() + 2
-    for training in (True, False):
+    for training, is_frozen in ((True, False), (False, False), (True, True)):
         net = small_network().train(training)
-        before = _buffers(net)
+        net[1].train(training and not is_frozen)
+        before, modes = _buffers(net), _modes(net)
         outputs = tensor(mended(net, x), (6, 2), "What it returns")
         if net.training != training:
             said = "training" if training else "evaluation"
             raise Wrong(f"The network came in {said} mode and leaves in the other.")
+        if _modes(net) != modes:
+            raise Wrong(
+                "The network came in training mode, its batch norm, frozen, in evaluation mode; it "
+                "leaves in the other. Put back the mode of each module."
+            )
         if not _stand(net, before):
             raise Wrong("Validation moved the averages: call net.eval() before you compute.")
         if not torch.allclose(outputs.detach(), net.eval()(x).detach(), atol=1e-5):
             raise Wrong("These are not its outputs in evaluation mode.")
-    return "Who changes a mode puts it back, whatever it was."
+    return "Who changes modes puts them back, that of each module."
 
 
 def _solve_freeze(net: nn.Module) -> None:
