@@ -211,7 +211,7 @@ def joined(found: Iterable[Any], **axes: Iterable[Any]) -> Any:
     Returns
     -------
     xarray.DataArray or Dataset
-        As those found, with the axes in front.
+        As those found, with the axes in front; NaN where one has a coordinate that another lacks.
 
     Raises
     ------
@@ -228,7 +228,7 @@ def joined(found: Iterable[Any], **axes: Iterable[Any]) -> Any:
     for name, column in reversed([*zip(names, columns, strict=True)]):
         n = len(column)
         parts = [results[i : i + n] for i in range(0, len(results), n)]
-        results = [xr.concat(part, xr.Variable(name, column)) for part in parts]
+        results = [xr.concat(part, xr.Variable(name, column), join="outer") for part in parts]
     return results[0]
 
 

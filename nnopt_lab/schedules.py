@@ -11,12 +11,11 @@ t                                   0        1       10       11       50       
 ============================ ======== ======== ======== ======== ======== ========
 constant                      0.10000  0.10000  0.10000  0.10000  0.10000  0.10000
 inverse_sqrt                  0.10000  0.09535  0.07071  0.06901  0.04082  0.03029
-inverse_time                  0.10000  0.09091  0.05000  0.04762  0.01667  0.00917
 exponential                   0.10000  0.09500  0.05987  0.05688  0.00769  0.00062
 step_decay                    0.10000  0.10000  0.05000  0.05000  0.00313  0.00020
-late(step_decay)              0.10000  0.10000  0.10000  0.05000  0.00625  0.00020
 linear                        0.10000  0.09900  0.09000  0.08900  0.05000  0.00100
 cosine                        0.10000  0.09998  0.09755  0.09704  0.05000  0.00002
+stable_then_decay             0.10000  0.10000  0.10000  0.10000  0.10000  0.00500
 warm_up(constant, 20)         0.00500  0.01000  0.05500  0.06000  0.10000  0.10000
 ============================ ======== ======== ======== ======== ======== ========
 """
@@ -58,23 +57,6 @@ def inverse_sqrt(alpha0: Number, delta: Number) -> Schedule:
     _positive("alpha0", alpha0)
     _at_least_zero("delta", delta)
     return lambda t: alpha0 / (1 + delta * t) ** 0.5
-
-
-def inverse_time(alpha0: Number, delta: Number) -> Schedule:
-    """Return alpha_0 / (1 + delta t): halved at t = 1 / delta.
-
-    Parameters
-    ----------
-    delta : float or Tensor of shape (K,)
-        Decay per unit of t, from 0.
-
-    References
-    ----------
-    Robbins and Monro, "A stochastic approximation method" (1951): rates that fall as 1 / t.
-    """
-    _positive("alpha0", alpha0)
-    _at_least_zero("delta", delta)
-    return lambda t: alpha0 / (1 + delta * t)
 
 
 def exponential(alpha0: Number, factor: Number) -> Schedule:
@@ -140,6 +122,30 @@ def cosine(alpha0: Number, n: int, end: float = 0.0) -> Schedule:
     return lambda t: end + (alpha0 - end) * (1 + math.cos(math.pi * min(t, n) / n)) / 2
 
 
+def stable_then_decay(alpha0: Number, n: int, share: float = 0.2) -> Schedule:
+    """Return alpha_0, and in the last share of n steps a straight line from there to 0.
+
+    The end need not be known before the decay begins.
+
+    Parameters
+    ----------
+    n : int
+        When 0 is reached, from 1.
+    share : float
+        Of the n steps, above 0, at most 1: then it is ``linear``.
+
+    References
+    ----------
+    Hu et al., "MiniCPM", arXiv:2404.06395 (with a warm-up: WSD); Hägele et al., "Scaling laws and
+    compute-optimal training beyond fixed training durations", arXiv:2405.18392.
+    """
+    _whole("n", n)
+    _positive("share", share, most=1)
+    length = max(round(share * n), 1)
+    decay = linear(alpha0, length)
+    return lambda t: decay(max(t - (n - length), 0))
+
+
 def warm_up(schedule: Schedule, n: int) -> Schedule:
     """Return a schedule that rises evenly to its first rate in n steps, and begins then.
 
@@ -166,14 +172,6 @@ def per_epoch(schedule: Schedule, steps_per_epoch: int) -> Schedule:
     """
     _whole("steps_per_epoch", steps_per_epoch)
     return lambda step: schedule(step // steps_per_epoch)
-
-
-def late(schedule: Schedule) -> Schedule:
-    """Return a schedule one off: t = 0 counts twice, as if each rate were written after its time.
-
-    That is what a loop does that computes the rate of epoch t at the end of epoch t.
-    """
-    return lambda t: schedule(max(t - 1, 0))
 
 
 def table(schedule: Schedule, n: int) -> NDArray[np.float64]:

@@ -102,31 +102,6 @@ def over_seeds(values: xr.DataArray) -> xr.Dataset:
     return xr.Dataset({"mean": values.mean("seed", skipna=False), "half_width": width})
 
 
-def band(values: xr.DataArray, along: str) -> tuple[NDArray[Any], ...]:
-    """Return what a figure draws of some values: a coordinate, means, and half-widths over seeds.
-
-    Parameters
-    ----------
-    values : xarray.DataArray
-        Dimensions ``seed`` and ``along``.
-    along : str
-        The dimension of the x axis.
-    """
-    found = over_seeds(values)
-    return found[along].values, found["mean"].values, found.half_width.values
-
-
-def in_words(found: Mapping[str, Interval], unit: str = "%") -> str:
-    """Return intervals as the sentence under a figure says them: ``dense 62.0 ± 0.7 %, ...``.
-
-    Parameters
-    ----------
-    found : mapping of str to Interval
-        By what was measured.
-    """
-    return ", ".join(f"{name} {value}{NO_BREAK}{unit}" for name, value in found.items())
-
-
 def paired(a: xr.DataArray, b: xr.DataArray) -> xr.DataArray:
     """Return a - b seed by seed, under a name of its own: that of a, and ``_difference``.
 

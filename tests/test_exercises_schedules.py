@@ -1,7 +1,5 @@
 """The lesson on learning-rate decay: checks with typical wrong answers."""
 
-import math
-
 from nnopt_lab import schedules
 from nnopt_lab.exercises import schedules as LESSON
 
@@ -54,16 +52,15 @@ WRONG = [
     ("delta", (lambda n: 3 / n,), "a quarter was asked"),
     ("delta", (lambda n: 16 / n,), "the 1 counts"),
     ("delta", (lambda n: 1 / n,), "70.7 % of the rate is left"),
-    ("cosine", (lambda t, a, n: a * math.cos(math.pi * t / n),), "never negative"),
-    ("cosine", (lambda t, a, n: a * (1 + math.cos(math.pi * t / n)) / 2,), "must stay"),
-    ("cosine", (lambda t, a, n: a * math.cos(math.pi * min(t, n) / n / 2),), "you give"),
+    ("stable_then_decay", (lambda t, a, n, s: a * (n - t) / (s * n),), "it must stay first"),
+    ("stable_then_decay", (lambda t, a, n, s: a * (1 - t / n),), "falls from the start"),
+    ("stable_then_decay", (lambda t, a, n, s: a * (t < n - s * n),), "At t = 99 of 100"),
+    ("stable_then_decay", (lambda t, a, n, s: a if t < n - s * n else a * (1 - (n - t) / s / n),),
+     "rises to the end"),
     ("warm_up", (lambda s, n: lambda t: s(0) * t / n if t < n else s(t - n),), "wasted"),
     ("warm_up", (lambda s, n: lambda t: s(0) * (t + 1) / n if t < n else s(t),),
      "it must begin at its own t = 0"),
     ("warm_up", (lambda s, n: s(n),), "a function of t; this is a float"),
-    ("floor", (lambda a, h, s: a * s**2 / 4,), "keep the α²"),
-    ("floor", (lambda a, h, s: (a * s) ** 2 / (1 - (1 - a * h) ** 2),), "is h m / 2"),
-    ("floor", (lambda a, h, s: math.inf,), "finite"),
     ("loop", ("abc", every_batch), "was multiplied at every batch"),
     ("loop", ("bca", every_batch), "part at step 2"),
     ("loop", ("bca", lambda *_: None), "0 steps were taken"),

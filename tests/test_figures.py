@@ -207,15 +207,6 @@ def test_numbers_have_three_digits_and_a_true_minus():
     ]
 
 
-def test_curves_have_styles_of_their_own_and_a_mark():
-    drawn = theme.curves(
-        {"a": ([1, 2], [3, 4]), "b": ([1, 2], [5, 6])}, title="t", x="x", y="y", chosen=2
-    )
-    one, other = drawn.data
-    assert one.line.dash != other.line.dash
-    assert drawn.layout.shapes[0].x0 == 2
-
-
 def test_panels_stand_side_by_side_with_their_own_axes():
     lines = theme.line([1, 2], [3, 4], "a", 0)
     drawn = theme.side_by_side(
@@ -244,42 +235,20 @@ def test_the_cloud_lies_on_level_lines_of_its_bowl():
     assert list(dots.x) == [1, 0]
 
 
-def test_rates_mark_the_half_life_only_where_it_can_be_seen():
-    shown = {"a": [0.1, 0.05, 0.01]}
-    inside = figures.schedules.rates(shown, t=[0, 1, 2], unit="step", half_life=1)
-    assert inside.layout.shapes[0].x0 == 1
-    assert inside.layout.annotations[0].text == "halved"
-    for beyond in (5, np.inf, None):
-        drawn = figures.schedules.rates(shown, t=[0, 1, 2], unit="step", half_life=beyond)
-        assert not drawn.layout.shapes
-        assert not drawn.layout.annotations
-
-
-def test_learning_curves_name_a_line_once_though_it_is_in_each_panel():
-    lines = {"a": ([1, 2], [3, 4], [0.1, 0.1]), "b": ([1, 2], [3, 4])}
-    axes = {"loss": theme.LOG_TICKS}
-    drawn = figures.schedules.learning_curves(
-        {"loss": lines, "accuracy": lines}, x="epoch", title="t", log_axes=axes
-    )
-    assert [trace.name for trace in drawn.data if trace.showlegend] == ["a", "b"]
-    assert (drawn.layout.yaxis.type, drawn.layout.yaxis2.type) == ("log", None)
-
-
-def test_the_heat_map_frames_the_chosen_cell():
-    drawn = figures.schedules.heat_map(
-        [[1, 2, 3], [4, 5, np.nan]],
-        rows=["p", "q"], columns=["a", "b", "c"], chosen=(1, 2), title="t", x="x", y="y",
-    )  # fmt: skip
-    (frame,) = drawn.layout.shapes
-    assert (frame.x0, frame.x1, frame.y0, frame.y1) == (1.5, 2.5, 0.5, 1.5)
-    assert list(drawn.data[0].text[0]) == ["1.0", "2.0", "3.0"]
-    assert drawn.data[0].zmax == 5
-
-
-def test_planned_and_applied_rates_lie_over_each_other_with_the_epochs_marked():
-    drawn = figures.schedules.planned_applied([0.1] * 6, [0.1] * 3 + [0.2] * 3, steps_per_epoch=2)
-    assert [line.x0 for line in drawn.layout.shapes] == [2, 4]
-    assert {line.name: line.y[-1] for line in drawn.data} == {"planned": 0.1, "applied": 0.2}
+def test_the_map_frames_the_chosen_pair_and_can_be_clicked():
+    values = np.full((2, 3, 2, 4), 0.5) + 0.01 * np.arange(3)[:, None, None]
+    axes = {"delta": [0, 0.1], "alpha0": [0.1, 0.2, 0.4], "seed": [0, 1], "epoch": [1, 2, 3, 4]}
+    accuracy = xr.DataArray(values, axes, [*axes], name="validation_accuracy")
+    drawn, said = figures.schedules.pairs(accuracy, delta=0.1, alpha0=0.4, epoch=2)
+    cells, *_, chosen = drawn.data
+    frame, moment = drawn.layout.shapes
+    assert (frame.x0, frame.x1, frame.y0, frame.y1) == (1.5, 2.5, 0.5, 1)
+    assert [*cells.text[0]] == ["50", "51", "52"]
+    assert cells.meta == {"x": "alpha0", "y": "delta"}
+    assert (moment.x0, chosen.name) == (2, "δ = 0.1")
+    assert "The best pair is then α₀ = 0.4" in said
+    only, _ = figures.schedules.pairs(accuracy, delta=0, alpha0=0.4, epoch=2)
+    assert [trace.name for trace in only.data if trace.name] == ["δ = 0"]
 
 
 def test_the_raster_has_a_column_a_step_and_the_known_digits_below():

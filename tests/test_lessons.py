@@ -9,9 +9,7 @@ import nbformat
 import pytest
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
-LESSONS = [
-    path for path in sorted(FOLDER.glob("0[1-6]*.ipynb")) if path.stem != "02_learning_rate_decay"
-]
+LESSONS = sorted(FOLDER.glob("0[1-6]*.ipynb"))
 ALL = sorted(FOLDER.glob("0*.ipynb"))
 CELLS, LINES, LINES_OF_A_CELL, LINES_OF_A_FIGURE, WORDS, MINUTES = 16, 90, 15, 6, 1600, 45
 

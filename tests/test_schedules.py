@@ -11,11 +11,10 @@ from nnopt_lab.schedules import (
     cosine,
     exponential,
     inverse_sqrt,
-    inverse_time,
-    late,
     linear,
     per_epoch,
     scheduler,
+    stable_then_decay,
     step_decay,
     table,
     warm_up,
@@ -56,6 +55,14 @@ TORCH = {
     "LinearLR to .02": (
         linear(0.1, 150, end=0.02),
         lambda o: lr_scheduler.LinearLR(o, 1, 0.2, 150),
+    ),
+    "stable, then LinearLR": (
+        stable_then_decay(0.1, N),
+        lambda o: lr_scheduler.SequentialLR(
+            o,
+            [lr_scheduler.ConstantLR(o, 1, 1), lr_scheduler.LinearLR(o, 1, 0, N // 5)],
+            milestones=[N - N // 5],
+        ),
     ),
     "CosineAnnealingLR": (cosine(0.1, N), lambda o: lr_scheduler.CosineAnnealingLR(o, N)),
     "SequentialLR": (
@@ -102,12 +109,11 @@ def test_the_table_in_the_documentation():
     documented = {
         "constant": constant(0.1),
         "inverse_sqrt": inverse_sqrt(0.1, 0.1),
-        "inverse_time": inverse_time(0.1, 0.1),
         "exponential": exponential(0.1, 0.95),
         "step_decay": step_decay(0.1, 0.5, 10),
-        "late(step_decay)": late(step_decay(0.1, 0.5, 10)),
         "linear": linear(0.1, 100),
         "cosine": cosine(0.1, 100),
+        "stable_then_decay": stable_then_decay(0.1, 100),
         "warm_up(constant, 20)": warm_up(constant(0.1), 20),
     }
     _, head, rows, *_ = schedules.__doc__.split("\n====")
@@ -118,20 +124,18 @@ def test_the_table_in_the_documentation():
     }
 
 
-@pytest.mark.parametrize("schedule", [inverse_sqrt, inverse_time])
-def test_half_lives(schedule):
-    half_life = {inverse_sqrt: 300, inverse_time: 100}[schedule]
-    assert schedule(0.2, 0.01)(half_life) == pytest.approx(0.1)
+def test_the_half_life():
+    assert inverse_sqrt(0.2, 0.01)(300) == pytest.approx(0.1)
 
 
 def test_one_rate_for_each_network():
     alpha0, delta = torch.tensor([0.1, 0.2, 0.4]), torch.tensor([0.0, 0.1, 1.0])
     for each in (
         lambda a, d: inverse_sqrt(a, d),
-        lambda a, d: warm_up(inverse_time(a, d), 5),
+        lambda a, d: warm_up(inverse_sqrt(a, d), 5),
         lambda a, d: exponential(a, 1 / (1 + d)),
         lambda a, _: cosine(a, 30, end=0.01),
-        lambda a, _: late(linear(a, 30)),
+        lambda a, _: stable_then_decay(a, 30),
     ):
         together = table(each(alpha0, delta), 40)
         assert together.shape == (40, 3)
@@ -163,11 +167,10 @@ def test_the_listing_of_the_chapter_stays_eleven_epochs_in_its_first_stage():
         for group in optimizer.param_groups:
             group["lr"] = 0.1 * 0.5 ** (epoch // 10)
     assert rates.count(0.1) == 11
-    np.testing.assert_allclose(table(late(step_decay(0.1, 0.5, 10)), 40), rates)
 
 
 def test_no_schedule_rises_but_a_warm_up():
-    for ours in (inverse_sqrt(1, 0.1), cosine(1, 50), linear(1, 50), step_decay(1, 0.1, 9)):
+    for ours in (inverse_sqrt(1, 0.1), cosine(1, 50), linear(1, 50), stable_then_decay(1, 50)):
         assert all(a >= b >= 0 for a, b in pairwise(table(ours, 99)))
     rising = table(warm_up(constant(1.0), 10), 12)
     np.testing.assert_allclose(rising, [*np.arange(0.1, 1.05, 0.1), 1, 1])
@@ -178,12 +181,13 @@ def test_no_schedule_rises_but_a_warm_up():
     [
         (lambda: inverse_sqrt(0, 0.1), "alpha0 is 0; give numbers above 0"),
         (lambda: inverse_sqrt(0.1, -1), "delta is -1; give numbers from 0"),
-        (lambda: inverse_time(math.inf, 1), "alpha0 is inf"),
+        (lambda: inverse_sqrt(math.inf, 1), "alpha0 is inf"),
         (lambda: inverse_sqrt(torch.tensor([0.1, -0.1]), 1), "alpha0 is tensor"),
         (lambda: step_decay(0.1, 1.5, 10), "factor is 1.5; give numbers above 0, at most 1"),
         (lambda: step_decay(0.1, 0.5, 0), "every is 0; give a whole number from 1"),
         (lambda: cosine(0.1, 2.5), "n is 2.5"),
         (lambda: linear(0.1, 10, end=-1), "end is -1"),
+        (lambda: stable_then_decay(0.1, 10, share=0), "share is 0; give numbers above 0, at most"),
         (lambda: warm_up(constant(0.1), 0), "n is 0"),
         (lambda: per_epoch(constant(0.1), 0), "steps_per_epoch is 0"),
         (lambda: table(constant(0.1), 0), "n is 0"),
@@ -221,7 +225,7 @@ def test_a_probe_sees_every_step_and_changes_nothing():
 
 def test_a_probe_says_where_plan_and_practice_part():
     planned = table(step_decay(0.1, 0.5, 10), 40)
-    applied = table(late(step_decay(0.1, 0.5, 10)), 40)
+    applied = [planned[0], *planned[:-1]]  # each rate written after its time
     words = schedules.compare(planned, applied)
     assert words.startswith("Plan and practice part at step 10: planned 0.05, applied 0.1.")
     assert "differ at 3 of 40 steps" in words

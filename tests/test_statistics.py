@@ -3,10 +3,8 @@ from nnopt_lab.statistics import (
     Findings,
     Verdict,
     at_crossing,
-    band,
     choose,
     half_width,
-    in_words,
     interval,
     over_seeds,
     paired,
@@ -248,17 +246,3 @@ def test_what_is_not_compared_has_a_view_and_no_text():
 def test_a_finding_is_clear_with_a_half_width_of_room(mean, is_clear):
     (row,) = Findings({"so": around(mean, 1)}).metadata["findings"]
     assert row["is_clear"] == is_clear
-
-
-def test_a_band_is_a_coordinate_with_means_and_half_widths():
-    values = xr.DataArray([[1.0, 2.0], [3.0, 6.0]], {"epoch": [5, 10]}, ("seed", "epoch"))
-    x, mean, width = band(values, "epoch")
-    assert list(x) == [5, 10]
-    assert list(mean) == [2, 4]
-    np.testing.assert_allclose(width, half_width(values.values.T))
-
-
-def test_intervals_in_words():
-    found = {"dense": interval([61, 63]), "random": interval([14, 14])}
-    words = in_words(found, "points").replace("\xa0", " ")
-    assert words == "dense 62.0 ± 12.7 points, random 14.0 ± 0.0 points"

@@ -15,7 +15,7 @@ from nnopt_lab.exercises.exercise import Exercise, Wrong
 from nnopt_lab.explorer import Prediction, Progress, Stops
 from nnopt_lab.grid import grid
 from nnopt_lab.networks import mlp
-from nnopt_lab.statistics import Findings, interval
+from nnopt_lab.statistics import Findings, Verdict, at_crossing, interval
 from nnopt_lab.training import n_steps, train
 
 import numpy as np
@@ -29,18 +29,15 @@ Rule = Callable[..., Any]
 Loader = Sequence[tuple[Tensor, Tensor]]
 
 
-def half_rate(left: float, strongest: float, too_fast: float) -> dict[str, Any]:
+def half_rate(height: Mapping[tuple[float, float], float]) -> dict[str, Any]:
     """Ask what half of a constant rate leaves of the excess loss on the bowl.
 
     Parameters
     ----------
-    left : float
-        Excess loss at rate 0.2 over that at 0.4.
-    strongest : float
-        The same of a decayed rate that begins at 0.4.
-    too_fast : float
-        Excess loss of a small rate that falls fast over that of one that falls slowly.
+    height : mapping of (float, float) to float
+        Excess loss by first rate and decay per step.
     """
+    left = height[0.2, 0] / height[0.4, 0]
     return {
         "predict": Prediction(
             "The rate stays, and is halved from 0.4 to 0.2. What share of the excess loss is left?",
@@ -51,141 +48,263 @@ def half_rate(left: float, strongest: float, too_fast: float) -> dict[str, Any]:
         ),
         "shows": Findings(
             {
-                "With half the rate about half of the excess loss is left.": bool(
-                    0.35 < left < 0.6
+                "With half the rate about half of the excess loss is left.": 0.35 < left < 0.6,
+                "From α₀ = 0.4, δ = 0.03 leaves less than half of what δ = 0 leaves.": (
+                    height[0.4, 0.03] < height[0.4, 0] / 2
                 ),
-                "With δ = 0.03 less than half is left of that at α₀ = 0.4.": strongest < 0.5,
-                "A rate that is small at first and falls fast leaves them on the slope.": too_fast
-                > 1,
+                "A rate that is small at first and falls fast leaves them on the slope.": (
+                    height[0.05, 1] > height[0.05, 0.03]
+                ),
             }
         ),
     }
 
 
-def early_lead(validation: xr.DataArray) -> dict[str, Any]:
-    """Ask which of two rates is ahead early, both from 0.05.
+def silent_mistakes(warned: Mapping[str, bool]) -> Findings:
+    """Say how many mistakes torch notices.
+
+    Parameters
+    ----------
+    warned : mapping of str to bool
+        Whether torch warned, by mistake.
+    """
+    return Findings(
+        {
+            "Two of the four mistakes raise a warning; the others are silent.": sum(warned.values())
+            == 2
+        }
+    )
+
+
+def pairs(validation: xr.DataArray) -> dict[str, Any]:
+    """Ask which of two rates is ahead early, and say what the map of all pairs shows.
 
     Parameters
     ----------
     validation : xarray.DataArray
         Accuracy in [0, 1]; dimensions ``delta``, ``alpha0``, ``seed`` and ``epoch``.
     """
-    at = validation.sel(alpha0=0.05, epoch=10, drop=True)
-    lead = at.sel(delta=0, drop=True) - at.sel(delta=0.03, drop=True)
-    answers = {"the decayed rate": -5.0, "neither by 2 points": 0.0, "the constant rate": 5.0}
-    reason = "Smaller steps are slower, as long as the larger ones are not too large."
+    early, final = validation.sel(epoch=10, drop=True), validation.isel(epoch=-1, drop=True)
+
+    def of(when: xr.DataArray, alpha0: float, delta: float) -> xr.DataArray:
+        return when.sel(alpha0=alpha0, delta=delta, drop=True)
+
+    lead = of(early, 0.05, 0) - of(early, 0.05, 0.03)
     return {
         "predict": Prediction(
             "Both start at α₀ = 0.05, one decays with δ = 0.03. Which is ahead after 10 of 25 "
             "epochs?",
-            answers,
-            100 * float(lead.mean()),
-            [reason] * 3,
+            {"the decayed rate": -0.05, "neither by 2 points": 0.0, "the constant rate": 0.05},
+            float(lead.mean()),
+            "Smaller steps are slower, as long as the larger ones are not too large.",
             words=f"the constant rate is ahead by {interval(100 * lead)} points",
         ),
         "shows": Findings(
             {
-                "After 10 epochs the rate that stays at 0.05 is more than 2 points ahead.": lead
-                - 0.02
+                "After 10 epochs the rate that stays at 0.05 is more than 2 points ahead.": (
+                    lead - 0.02
+                ),
+                "In the end, at α₀ = 0.4, a rate that stays leaves fewer than 35 % right.": (
+                    0.35 - of(final, 0.4, 0)
+                ),
+                "There δ = 0.01 lifts that above 55 %.": of(final, 0.4, 0.01) - 0.55,
+                "At 0.05 a strong decay (0.1) holds back by more than 5 points.": (
+                    of(final, 0.05, 0) - of(final, 0.05, 0.1) - 0.05
+                ),
             }
         ),
     }
 
 
-def pairs_of_rates(final: xr.DataArray) -> Findings:
-    """Say what the map of all pairs shows.
+OWN, EQUAL = "its own best", "0.05 for all"
+LATE = "stable, then decay"
+MARGIN = 2.0  # points
+
+
+def quiet_end(seen: xr.Dataset) -> dict[str, Any]:
+    """Ask what it brings to let a constant rate fall to 0 in the last fifth.
 
     Parameters
     ----------
-    final : xarray.DataArray
-        Validation accuracy in percent; dimensions ``delta`` and ``alpha0``.
+    seen : xarray.Dataset
+        ``test_accuracy`` in [0, 1]; dimensions ``samples``, ``start``, ``schedule``, ``seed`` and
+        ``progress``, the share of the training that is done, in percent.
     """
-    best, staying = float(final.max()), float(final.sel(delta=0).max())
+    end = seen.test_accuracy.sel(progress=100, drop=True)
+    lead = end - end.sel(schedule="constant", drop=True)
+    fresh = lead.sel(samples="nearly fresh", start=EQUAL, schedule=LATE, drop=True)
+    own = lead.sel(start=OWN, schedule=["linear", "cosine", LATE], drop=True).min("schedule")
+    slower = lead.sel(start=EQUAL, schedule="1/√", drop=True).max("samples")
+    return {
+        "predict": Prediction(
+            "Nearly fresh data; both rates stay at 0.05, until in the last fifth of the training "
+            "one falls to 0. How many points of accuracy does the fall bring?",
+            {"it costs 4": -0.04, "none": 0.0, "it gains 4": 0.04, "it gains 12": 0.12},
+            float(fresh.mean()),
+            "The steps dance around what they have found; small last steps let them settle.",
+            words=f"{interval(100 * fresh)} points",
+        ),
+        "shows": Findings(
+            {
+                "From 0.05, 1/√ is more than a point behind the rate that stays, on both kinds of "
+                "data.": -0.01 - slower,
+                "Each from its best, linear, cosine and stable-then-decay are all ahead of it by "
+                "more than a point when memorising.": own.sel(samples="memorising") - 0.01,
+                "They are by more than 4 points on nearly fresh data.": (
+                    own.sel(samples="nearly fresh") - 0.04
+                ),
+            }
+        ),
+    }
 
-    def at(alpha0: float, delta: float) -> float:
-        return float(final.sel(alpha0=alpha0, delta=delta))
 
+def overfitting(seen: xr.Dataset) -> dict[str, Any]:
+    """Ask whether decay leaves a smaller gap.
+
+    Parameters
+    ----------
+    seen : xarray.Dataset
+        As for ``quiet_end``, with ``gap`` in [0, 1] and ``test_loss``.
+    """
+    here = seen.sel(samples="memorising", start=OWN, drop=True)
+    end = here.gap.sel(progress=100, drop=True)
+    more = end.sel(schedule="1/√", drop=True) - end.sel(schedule="constant", drop=True)
+    loss = here.test_loss
+    at_end = loss.sel(progress=100, drop=True)
+    low = at_end.sel(schedule="constant", drop=True) - at_end.sel(schedule=LATE, drop=True)
+    rise = loss.sel(progress=100, drop=True) - loss.sel(progress=50, drop=True)
+    return {
+        "predict": Prediction(
+            "4 000 samples, seen 25 times, each rate from its best. To overfit is to do better on "
+            "the training samples than on others. With 1/√, this gap ends, compared with the "
+            "constant rate,",
+            {"more than 2 points smaller": -0.05, "about equal": 0.0, "more than 2 larger": 0.05},
+            float(more.mean()),
+            "What learns the training samples better has the larger gap, unless it learns the "
+            "others better, too.",
+            words=f"{interval(100 * more)} points larger",
+        ),
+        "shows": Findings(
+            {
+                "Memorising, with 1/√ the loss on test samples rises from half-time on.": (
+                    rise.sel(schedule="1/√", drop=True)
+                ),
+                "With stable-then-decay it falls, and ends lower than with a rate that stays.": (
+                    np.minimum(-rise.sel(schedule=LATE, drop=True), low)
+                ),
+                "At a training loss of 0.7 stable-then-decay has a smaller gap than a rate that "
+                "stays.": _equal(here, "constant") - _equal(here, LATE),
+                "From 0.05 for all, its gap ends more than 5 points larger than from its best "
+                "rate.": _end_gap(seen, EQUAL) - _end_gap(seen, OWN) - 0.05,
+            }
+        ),
+    }
+
+
+def _equal(seen: xr.Dataset, schedule: str) -> xr.DataArray:
+    """Return the gap when the training loss is 0.7."""
+    here = seen.sel(schedule=schedule, drop=True)
+    return at_crossing(here.training_loss, here.gap, 0.7, along="progress")
+
+
+def _end_gap(seen: xr.Dataset, start: str) -> xr.DataArray:
+    gap: xr.DataArray = seen.gap.sel(samples="memorising", schedule=LATE, start=start, drop=True)
+    return gap.sel(progress=100, drop=True)
+
+
+def claims(seen: xr.Dataset) -> dict[str, list[Verdict]]:
+    """Return the verdicts on the lesson's claims, by kind of data.
+
+    Parameters
+    ----------
+    seen : xarray.Dataset
+        As for ``overfitting``.
+    """
+    kinds = ["memorising", "nearly fresh"]
+    return {kind: _claims(seen.sel(samples=kind, drop=True), kind) for kind in kinds}
+
+
+def _claims(seen: xr.Dataset, kind: str) -> list[Verdict]:
+    lead = 100 * (seen.test_accuracy - seen.test_accuracy.sel(schedule="constant", drop=True))
+    gap = 100 * (seen.gap.sel(schedule="constant", drop=True) - seen.gap)
+    rows = {
+        "Faster early, from 0.05: 1/√": (lead, 40, EQUAL, "1/√"),
+        "Faster early, each from its best: 1/√": (lead, 40, OWN, "1/√"),
+        "Better in the end, from 0.05: stable, then decay": (lead, 100, EQUAL, LATE),
+        "Better in the end, each from its best: 1/√": (lead, 100, OWN, "1/√"),
+        "Better in the end, each from its best: stable, then decay": (lead, 100, OWN, LATE),
+        "Smaller gap in the end, each from its best: 1/√": (gap, 100, OWN, "1/√"),
+        "Smaller gap in the end, each from its best: stable, then decay": (gap, 100, OWN, LATE),
+    }
+    return [
+        Verdict(
+            f"{claim} ({kind})",
+            values.sel(progress=when, start=start, schedule=schedule),
+            margin=MARGIN,
+            unit="points",
+            compare=(claim, kind) not in CLOSE,
+        )
+        for claim, (values, when, start, schedule) in rows.items()
+    ]
+
+
+# Claims whose interval ends so near to a margin that another processor could turn them over.
+CLOSE = {
+    ("Faster early, each from its best: 1/√", "memorising"),
+    ("Faster early, each from its best: 1/√", "nearly fresh"),
+    ("Better in the end, from 0.05: stable, then decay", "memorising"),
+    ("Better in the end, from 0.05: stable, then decay", "nearly fresh"),
+    ("Better in the end, each from its best: 1/√", "memorising"),
+    ("Smaller gap in the end, each from its best: stable, then decay", "memorising"),
+    ("Smaller gap in the end, each from its best: stable, then decay", "nearly fresh"),
+}
+
+
+def averages(accuracy: xr.DataArray) -> Findings:
+    """Say what an average of the weights gains over the last ones, at a constant rate.
+
+    Parameters
+    ----------
+    accuracy : xarray.DataArray
+        On the test set, in [0, 1]; dimensions ``samples``, ``schedule`` and ``seed``.
+    """
+    gain = accuracy.sel(schedule="constant, weights averaged", drop=True) - accuracy.sel(
+        schedule="constant", drop=True
+    )
     return Findings(
         {
-            "At α₀ = 0.4 a rate that stays leaves fewer than 35 % right; δ = 0.01 lifts that above "
-            "55 %.": at(0.4, 0) < 35 < 55 < at(0.4, 0.01),
-            "At 0.05 a strong decay (0.1) holds back by more than 5 points.": at(0.05, 0.1)
-            < at(0.05, 0) - 5,
-            "At 0.05 no decay helps by 2 points.": float(final.sel(alpha0=0.05).max())
-            < at(0.05, 0) + 2,
-            "The best pair is more than 2 points above every rate that stays.": best > staying + 2,
+            "On both kinds of data, the average of the weights is better than the last ones.": (
+                gain.min("samples")
+            )
         }
     )
 
 
-def each_at_its_best(accuracy: Mapping[str, xr.DataArray], best: Mapping[str, Any]) -> Findings:
-    """Say what the ranking of the schedules shows.
+def floors(loss: xr.DataArray) -> Findings:
+    """Say how low each schedule comes on the bowl, where the loss is exact.
 
     Parameters
     ----------
-    accuracy : mapping of str to xarray.DataArray
-        Test accuracy in percent by kind of data; dimensions ``schedule``, ``alpha0``, ``seed``.
-    best : mapping of str to xarray.DataArray
-        The best first rate by kind of data; dimension ``schedule``.
+    loss : xarray.DataArray
+        Excess loss; dimensions ``schedule``, ``step`` and ``alpha0``.
     """
-    found: dict[str, bool] = {}
-    for regime, lead in (("memorising", 2), ("nearly fresh", 5)):
-        here = accuracy[regime].mean("seed")
-        at_5, top = here.sel(alpha0=0.05), here.sel(alpha0=best[regime])
-        constant = float(top.sel(schedule="constant"))
-        found |= {
-            f"{regime}: at 0.05 for all, nothing beats the rate that stays by 2 points.": bool(
-                at_5.max() < at_5.sel(schedule="constant") + 2
+    end = loss.isel(step=-1, drop=True)
+    low, where = end.min("alpha0"), end.idxmin("alpha0")
+    others = [name for name in loss.schedule.values.tolist() if name != "constant"]
+    lowest = low.sel(schedule=["linear", "cosine", "halved 5 times"]).max()
+    return Findings(
+        {
+            "Each at its best, linear, cosine and halving end below 0.6 times a rate that stays.": (
+                bool(lowest < 0.6 * low.sel(schedule="constant"))
             ),
-            f"{regime}: at 0.05, 1/√ is more than 3 points behind it.": bool(
-                at_5.sel(schedule="1/√") < at_5.sel(schedule="constant") - 3
+            "1/√ ends between them and it.": bool(
+                lowest < low.sel(schedule="1/√") < low.sel(schedule="constant")
             ),
-            f"{regime}: each at its best, linear and cosine are more than {lead} points ahead.": (
-                bool(top.sel(schedule=["linear", "cosine"]).min() > constant + lead)
-            ),
-            f"{regime}: each decay has a larger best rate than the rate that stays.": bool(
-                (best[regime].isel(schedule=slice(1, None)) > best[regime].isel(schedule=0)).all()
+            "Each of them begins with a larger rate than the best that stays.": bool(
+                where.sel(schedule=others).min() > where.sel(schedule="constant")
             ),
         }
-    return Findings(found)
-
-
-def ends(measured: Mapping[tuple[str, str], xr.Dataset]) -> Findings:
-    """Say what the fresh seeds show besides the claims.
-
-    Parameters
-    ----------
-    measured : mapping of (str, str) to xarray.Dataset
-        By kind of data and arm: ``accuracy`` and ``gap`` in percent; dimensions ``seed``, ``step``.
-    """
-    slacks: dict[str, Any] = {}
-    for regime, least in (("memorising", 3), ("nearly fresh", 5)):
-        arms = {arm: found for (kind, arm), found in measured.items() if kind == regime}
-        lead = arms["cosine"].accuracy - arms["constant"].accuracy
-        gaps = {arm: float(found.gap.isel(step=-1).mean()) for arm, found in arms.items()}
-        slacks |= {
-            f"{regime}: in the end cosine is more than {least} points ahead.": lead.isel(step=-1)
-            - least,
-            f"{regime}: cosine is ahead from half of the training on.": bool(
-                interval(lead.isel(step=4)).low > 0
-            ),
-            f"{regime}: 1/√ from 0.05 has the smallest gap of all: it has learned least.": bool(
-                min(gaps, key=lambda arm: gaps[arm]) == "1/√, α₀ 0.05"
-            ),
-        }
-    return Findings(slacks)
-
-
-def silent_mistakes(warned: Mapping[str, str]) -> Findings:
-    """Say how many mistakes torch notices.
-
-    Parameters
-    ----------
-    warned : mapping of str to str
-        What torch said, by mistake.
-    """
-    n = list(warned.values()).count("torch warns.")
-    return Findings({"Two of the four mistakes raise a warning; the others are silent.": n == 2})
+    )
 
 
 def _schedule(made: Any) -> schedules.Schedule:
@@ -242,30 +361,34 @@ def delta(my_delta: Rule) -> str:
     return "To halve the rate once more takes four times as long as the first time: 12/δ after 3/δ."
 
 
-def _solve_cosine(t: int, alpha0: float, n: int) -> float:
-    return float(alpha0 * (1 + math.cos(math.pi * min(t, n) / n)) / 2)
+def _solve_stable_then_decay(t: int, alpha0: float, n: int, share: float) -> float:
+    left = (n - t) / (share * n)
+    return float(alpha0 * min(1, max(0, left)))
 
 
 @Exercise(
-    "half a cosine",
+    "stable, then decay",
     hints=[
-        "math.cos goes from 1 to -1 while its argument goes from 0 to math.pi.",
-        "Add 1, halve, multiply by alpha0. What must t be at most?",
+        "n - t steps are left; the fall lasts share * n steps. Which part of it is left?",
+        "alpha0 times that part, but never more than alpha0.",
     ],
-    solution=(_solve_cosine,),
+    solution=(_solve_stable_then_decay,),
 )
-def cosine(my_cosine: Rule) -> str:
-    """Check a schedule that ends at 0 and stays there."""
-    for alpha0, n in ((0.2, 100), (0.5, 37)):
-        for t in (0, n, n // 2, n // 4, n + 10):
-            wave = math.cos(math.pi * t / n)
+def stable_then_decay(my_stable_then_decay: Rule) -> str:
+    """Check a schedule that stays, and falls to 0 at the end."""
+    for alpha0, n, share in ((0.2, 100, 0.2), (0.5, 80, 0.5)):
+        for t in (0, n // 2, n - 1, n - 5, n):
+            right = _solve_stable_then_decay(t, alpha0, n, share)
+            left = (n - t) / (share * n)
             mistakes = {
-                alpha0 * wave: f"At t = {n} your rate is {-alpha0:g}: a rate is never negative.",
-                alpha0 * (1 + wave) / 2: f"After t = n = {n} the rate must stay at 0.",
+                alpha0
+                * left: f"At t = {t} your rate is larger than the first: it must stay first.",
+                alpha0 * (1 - t / n): "That falls from the start: only the last share falls.",
+                alpha0 * (1 - left): "That rises to the end: which part of the fall is *left*?",
             }
-            right = _solve_cosine(t, alpha0, n)
-            expect(my_cosine(t, alpha0, n), right, f"At t = {t} of {n}", mistakes)
-    return "Slow at both ends, fast in between: long large steps, long small ones."
+            found = my_stable_then_decay(t, alpha0, n, share)
+            expect(found, right, f"At t = {t} of {n}, with a share of {share:g}", mistakes)
+    return "The end need not be known until the fall begins: that is why long trainings use it."
 
 
 def _solve_warm_up(schedule: schedules.Schedule, n: int) -> schedules.Schedule:
@@ -293,34 +416,6 @@ def warm_up(my_warm_up: Rule) -> str:
             }
             expect(mine(t), float(right(t)), f"At t = {t}, n = {n}", mistakes)
     return "A function that takes a schedule and returns one goes around any of them."
-
-
-def _solve_floor(alpha: float, h: float, sigma: float) -> float:
-    m = (alpha * sigma) ** 2 / (1 - (1 - alpha * h) ** 2)
-    return h * m / 2
-
-
-@Exercise(
-    "the noise floor of a constant rate",
-    hints=[
-        "On the floor a step leaves m as it is: m = (1 - αh)² m + α² σ². Solve for m.",
-        "m = α² σ² / (1 - (1 - αh)²), and the excess loss is h m / 2.",
-    ],
-    solution=(_solve_floor,),
-)
-def floor(my_floor: Rule) -> str:
-    """Check the excess loss against 20 000 steps of its recursion."""
-    for alpha, h, sigma in ((0.1, 1.0, 1.0), (0.5, 0.25, 0.3), (0.01, 1.0, 2.0)):
-        m = 0.0
-        for _ in range(20_000):
-            m = (1 - alpha * h) ** 2 * m + (alpha * sigma) ** 2
-        mistakes = {
-            m: "That is the mean square m; the excess loss is h m / 2.",
-            alpha * sigma**2 / 4: "For small α that is close; keep the α² of (1 - αh)².",
-        }
-        where = f"After 20 000 steps at α = {alpha:g}, h = {h:g}, σ = {sigma:g}"
-        expect(my_floor(alpha, h, sigma), h * m / 2, where, mistakes, rel_tol=1e-4)
-    return "For small rates it is α σ² / 4: half the rate, half the floor, whatever the curvature."
 
 
 FRESH = grid(seed=range(200, 208))  # seeds that the lesson has not used

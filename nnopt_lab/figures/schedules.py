@@ -1,18 +1,16 @@
 """Figures of the lesson on learning-rate decay."""
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Any
-
-from nnopt_lab.figures import theme
+from nnopt_lab.figures import charts, theme
+from nnopt_lab.statistics import Interval, over_seeds
 
 import numpy as np
 import plotly.graph_objects as go
+import xarray as xr
 from numpy.typing import ArrayLike
 
 
 def cloud(points: ArrayLike, curvatures: tuple[float, float], *, reach: float) -> go.Figure:
-    """Draw many runs as points on a bowl, with its level lines, and their mean excess loss.
+    """Draw many runs as points on a bowl, with its level lines.
 
     Parameters
     ----------
@@ -50,129 +48,61 @@ def cloud(points: ArrayLike, curvatures: tuple[float, float], *, reach: float) -
     )  # fmt: skip
 
 
-def rates(
-    schedules: Mapping[str, ArrayLike],
-    *,
-    t: ArrayLike,
-    unit: str,
-    half_life: float | None = None,
-    **layout: Any,
-) -> go.Figure:
-    """Draw learning rates over time, on a log axis, and mark when the first has halved.
+def pairs(accuracy: xr.DataArray, delta: float, alpha0: float, epoch: int) -> tuple[go.Figure, str]:
+    """Draw how good every pair of settings is after some epochs, and one pair over time.
 
     Parameters
     ----------
-    schedules : mapping of str to array_like
-        Rates by name, shape (times,).
-    t : array_like
-        The times, shape (times,).
-    unit : str
-        What t counts.
-    half_life : float, optional
-        Where the mark stands, if it lies within the axis.
-    **layout
-        As for ``Figure.update_layout``.
+    accuracy : xarray.DataArray
+        Named; dimensions ``delta`` (0 among them), ``alpha0``, ``seed`` and ``epoch``.
+    delta, alpha0 : float
+        The pair whose curve is drawn, beside that of ``delta`` 0; a click on a cell chooses it.
+    epoch : int
+        When the cells are measured.
     """
-    times = np.asarray(t, dtype=float)
-    inside = half_life is not None and times.min() <= half_life <= times.max()
-    note = {
-        "text": "halved", "x": half_life, "xref": "x", "y": 0, "yref": "paper", "xanchor": "left",
-        "yanchor": "bottom", "showarrow": False, "font": {"size": 12},
-    }  # fmt: skip
-    return theme.curves(
-        {name: (times, values) for name, values in schedules.items()},
-        title="Learning rates", x=unit, y="learning rate, log axis", yaxis=theme.DECADES,
-        chosen=half_life if inside else None,
-        annotations=[note] if inside else [], **layout,
-    )  # fmt: skip
-
-
-def learning_curves(
-    lines: Mapping[str, Mapping[str, Sequence[ArrayLike]]],
-    *,
-    x: str,
-    title: str,
-    log_axes: Mapping[str, Any] = MappingProxyType({}),
-) -> go.Figure:
-    """Draw several quantities over time in panels side by side, the same lines in each.
-
-    Parameters
-    ----------
-    lines : mapping
-        By the title of the panel, then by the name of the line: (x, y) or (x, y, half-widths).
-    x : str
-        What all x axes show.
-    log_axes : mapping of str to dict, optional
-        By the title of the panel, the look of its y axis: ``theme.LOG_TICKS`` or ``theme.DECADES``.
-    """
-    panels = {
-        panel: theme.Panel(
-            [
-                {**trace, "showlegend": trace.get("showlegend", True) and number == 0}
-                for style, (name, (xs, ys, *band)) in enumerate(named.items())
-                for trace in theme.line(xs, ys, name, style, *band)
-            ],
-            x={"title": x},
-            y=log_axes.get(panel, {}),
-        )
-        for number, (panel, named) in enumerate(lines.items())
-    }
-    above: dict[str, Any] = {"legend": {**theme.LEGEND_ABOVE["legend"], "y": 1.08}}
-    return theme.side_by_side(panels, title=title, **above)
-
-
-def heat_map(
-    values: ArrayLike,
-    *,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    chosen: tuple[int, int],
-    **words: str,
-) -> go.Figure:
-    """Draw one number for each pair of settings, written into its cell, and frame one of them.
-
-    Parameters
-    ----------
-    values : array_like
-        Shape (rows, columns).
-    rows, columns : sequence of str
-        Names of the settings.
-    chosen : (int, int)
-        Row and column of the cell to frame.
-    **words
-        ``title``, ``x`` and ``y``, as for ``theme.figure``.
-    """
-    numbers = np.asarray(values, dtype=float)
-    row, column = chosen
+    shown = charts.quantity(accuracy.name)
+    values = shown.show(accuracy)
+    now = values.sel(epoch=epoch).mean("seed").transpose("delta", "alpha0")
+    deltas, alphas = ([f"{value:g}" for value in now[name].values] for name in now.dims)
     cells = {
-        "type": "heatmap", "z": numbers, "x": [*columns], "y": [*rows], "showscale": False,
-        "colorscale": "Cividis", "text": [[f"{v:.1f}" for v in line] for line in numbers],
-        "texttemplate": "%{text}", "zmin": float(np.nanmin(numbers)),
-        "zmax": float(np.nanmax(numbers)),
+        "type": "heatmap", "z": now.values, "x": alphas, "y": deltas, "showscale": False,
+        "colorscale": "Cividis", "text": [[f"{v:.0f}" for v in row] for row in now.values],
+        "texttemplate": "%{text}", "meta": {"x": "alpha0", "y": "delta"}, "hoverinfo": "none",
     }  # fmt: skip
+    row, column = deltas.index(f"{delta:g}"), alphas.index(f"{alpha0:g}")
     frame = {
-        "type": "rect", "x0": column - 0.5, "x1": column + 0.5, "y0": row - 0.5, "y1": row + 0.5,
+        "type": "rect", "x0": column - 0.5, "x1": column + 0.5,
+        "y0": row / len(deltas), "y1": (row + 1) / len(deltas),
         "line": {"color": theme.COLOURS[2], "width": 4},
     }  # fmt: skip
+    found = {f"δ = {d:g}": over_seeds(values.sel(delta=d, alpha0=alpha0)) for d in (0, delta)}
+    curves = [
+        trace
+        for style, (name, row) in enumerate(found.items())
+        for trace in theme.line(row.epoch, row["mean"], name, style, row.half_width)
+    ]
     named = {"type": "category"}
-    return theme.figure([cells], **words, shapes=[frame], xaxis=named, yaxis=named)
-
-
-def planned_applied(planned: ArrayLike, applied: ArrayLike, *, steps_per_epoch: int) -> go.Figure:
-    """Draw the rate that was applied at each step over the rate that was planned.
-
-    Parameters
-    ----------
-    planned, applied : array_like
-        A rate for each step, shape (steps,) each.
-    steps_per_epoch : int
-        For the vertical lines between epochs.
-    """
-    n = len(np.asarray(planned))
-    steps = np.arange(n)
-    lines = {"planned": (steps, planned), "applied": (steps, applied)}
-    ends = [theme.vertical(e, theme.GRID) for e in range(steps_per_epoch, n, steps_per_epoch)]
-    return theme.curves(
-        lines, title="The learning rate, planned and applied", x="training step",
-        y="learning rate", shapes=ends, yaxis_rangemode="tozero",
+    drawn = theme.side_by_side(
+        {
+            f"{shown.words} (%) after the epoch chosen": theme.Panel(
+                [cells], {"title": "first rate α₀", **named},
+                {"title": "decay δ per step", **named},
+                shapes=[frame],
+            ),
+            "the framed pair, and δ = 0, over time": theme.Panel(
+                curves, {"title": "epoch"}, {"title": shown.title, **shown.axis},
+                shapes=[theme.vertical(epoch)],
+            ),
+        },
+        title="Every pair of first rate and decay", height=400,
+        legend={"x": 1, "xanchor": "right", "y": 0.03, "yanchor": "bottom"},
     )  # fmt: skip
+    top = now.isel(now.argmax(...))
+    said = ", ".join(
+        f"{name}: {shown.in_words(Interval(*map(float, at.to_array())))}"
+        for name, at in ((name, row.sel(epoch=epoch)) for name, row in found.items())
+    )
+    return drawn, (
+        f"After epoch {epoch}, from α₀ = {alpha0:g}: {said}. The best pair is then α₀ = "
+        f"{float(top.alpha0):g}, δ = {float(top.delta):g}."
+    )

@@ -184,33 +184,3 @@ def line(
         }
     )  # fmt: skip
     return traces
-
-
-def curves(
-    lines: Mapping[str, Sequence[ArrayLike]],
-    *,
-    title: str,
-    x: str,
-    y: str,
-    chosen: float | None = None,
-    shapes: Sequence[Trace] = (),
-    **layout: Any,
-) -> go.Figure:
-    """Draw some curves with their bands, and mark a place on the x axis.
-
-    Parameters
-    ----------
-    lines : mapping
-        (x, y) or (x, y, half-width of the interval at each point) by name, shape (points,) each.
-    chosen : float, optional
-        Where the mark stands.
-    shapes : sequence of dicts
-        What else is marked, as plotly's ``layout.shapes``.
-    **layout
-        As for ``Figure.update_layout``.
-    """
-    traces: list[Trace] = []
-    for style, (name, (xs, ys, *half_width)) in enumerate(lines.items()):
-        traces += line(xs, ys, name, style, *half_width)
-    marks = [*([] if chosen is None else [vertical(chosen)]), *shapes]
-    return figure(traces, title=title, x=x, y=y, **{**LEGEND_ABOVE, "shapes": marks, **layout})
