@@ -745,7 +745,7 @@ train(mlp([40, 64, 10], runs), data, runs, epochs=100_000, lr=0.05,
         assert lab.ask_kernel("40 + 2") == 42
 
 
-def test_make_lab_prints_the_address_of_the_first_lesson_where_there_is_no_display():
+def test_make_lab_prints_the_address_of_the_first_page_where_there_is_no_display():
     environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "MAKEFLAGS")}
     process = subprocess.Popen(
         ["make", "lab", "LAB_OPTIONS=--port=0 --port-retries=50"],
@@ -758,10 +758,10 @@ def test_make_lab_prints_the_address_of_the_first_lesson_where_there_is_no_displ
         log = ""
         for line in process.stderr:
             log += line
-            if "running at" in log and "/lab/tree/notebooks/01_pruning.ipynb?token=" in line:
+            if "running at" in log and "/lab/tree/notebooks/00_start_here.ipynb?token=" in line:
                 break
         assert "http://127.0.0.1" in log or "http://localhost" in log, log
-        assert "01_pruning.ipynb?token=" in line
+        assert "00_start_here.ipynb?token=" in line
     finally:
         deadline.cancel()
         os.killpg(process.pid, signal.SIGKILL)

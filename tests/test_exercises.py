@@ -23,6 +23,7 @@ ALL = {
     f"{module.__name__.split('.')[-1]}.{name}": exercise
     for module in (
         exercises.normalization,
+        exercises.primer,
         exercises.pruning,
         exercises.schedules,
         exercises.shuffling,

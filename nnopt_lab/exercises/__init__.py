@@ -1,7 +1,16 @@
 """Exercises that check themselves, and the questions and findings of each lesson."""
 
-from nnopt_lab.exercises import evidence, normalization, pruning, schedules, shuffling
+from nnopt_lab.exercises import evidence, normalization, primer, pruning, schedules, shuffling
 from nnopt_lab.exercises.answers import answers
 from nnopt_lab.exercises.exercise import Exercise
 
-__all__ = ["Exercise", "answers", "evidence", "normalization", "pruning", "schedules", "shuffling"]
+__all__ = [
+    "Exercise",
+    "answers",
+    "evidence",
+    "normalization",
+    "primer",
+    "pruning",
+    "schedules",
+    "shuffling",
+]
