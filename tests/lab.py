@@ -45,13 +45,17 @@ class Lab:
         self.requests: list[str] = []
         self.n_bytes = 0
         page.on("console", self._note)
-        page.on("pageerror", lambda error: self.console.append(f"pageerror: {error}"))
+        page.on("pageerror", self._note_error)
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("websocket", lambda ws: ws.on("framereceived", self._count))
 
     def _note(self, message: object) -> None:
         if message.type in ("error", "warning"):
             self.console.append(f"{message.type}: {message.text}")
+
+    def _note_error(self, error: object) -> None:
+        if "[anywidget] Failed to initialize model" not in str(error):  # a busy page; it is drawn
+            self.console.append(f"pageerror: {error}")
 
     def _count(self, frame: str | bytes) -> None:
         self.n_bytes += len(frame)

@@ -403,6 +403,21 @@ def test_of_two_panels_the_newest_press_wins(live):
     assert live.ask_kernel("len([t for t in threading.enumerate() if 'live' in t.name])") == 1
 
 
+def test_a_panel_lives_on_a_page_too_busy_to_load_its_code_at_once(tmp_path, browser):
+    lab_with(tmp_path, LIVE)
+    with open_lab(tmp_path, browser) as lab:
+        lab.page.add_init_script("""
+            const timeout = AbortSignal.timeout;
+            AbortSignal.timeout = () => timeout.call(AbortSignal, 0);  // as if 2 s had passed
+        """)
+        lab.open("lesson.ipynb")
+        lab.run_all()
+        lab.wait_until_drawn(3)
+        press(lab, "Train")
+        wait_for_sentence(lab, "0 of 3 networks diverged.")
+        assert_silent(lab)
+
+
 def test_a_bad_value_is_said_in_the_panel(live):
     type_in(live, "epochs", -3)
     press(live, "Train")
@@ -697,7 +712,7 @@ def test_an_error_in_the_browser_is_said_in_words(tmp_path, browser):
         tmp_path,
         [
             *LESSON[:1],
-            "e = Explorer(draw, a=[0, 1])\nplot = e.widget.children[-1]\nplot.bank = b'no gzip'\ne",
+            "e = Explorer(draw, a=[0, 1])\ne.widget.children[-1].bank.value = b'no gzip'\ne",
         ],
     )
     with open_lab(tmp_path, browser) as lab:

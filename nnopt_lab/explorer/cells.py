@@ -91,10 +91,10 @@ def closer(item: object, widget: ipywidgets.Widget) -> Any:
 
 
 def close_widgets(widget: ipywidgets.Widget) -> None:
-    """Close a widget with its children, layout and style, and their comms."""
+    """Close a widget with its children, layout, style and bank, and their comms."""
     for child in getattr(widget, "children", ()):
         close_widgets(child)
-    for name in ("layout", "style"):
+    for name in ("layout", "style", "bank"):
         part = getattr(widget, name, None)
         if part is not None:
             part.close()

@@ -19,6 +19,7 @@ import plotly.graph_objects as go
 MAXIMUM_RUNS = 4  # that stay in the figure
 SECONDS_BETWEEN_SIGNS = 20.0  # of life from the page; browsers slow hidden pages down to 60
 SIGNS_MISSED = 5  # until the page counts as left
+SECONDS_BETWEEN_DRAWINGS = 0.1  # at least, or a page drowns in a fast run
 
 
 class Live:
@@ -32,9 +33,10 @@ class Live:
     ----------
     run : callable
         ``run(report, stop, **values)``, called in the worker thread. It calls ``report(result,
-        share)`` whenever there is something new to draw, with the share of the work that is done,
-        and ends soon after ``stop()`` is true. It returns the sentence under the figure, such as
-        how many networks diverged. What it raises is said in the panel.
+        share)`` whenever there is something new to draw, with the share of the work that is done
+        (the panel draws some of them, and the last), and ends soon after ``stop()`` is true. It
+        returns the sentence under the figure, such as how many networks diverged. What it raises
+        is said in the panel.
     draw : callable
         Takes the newest result of each of the last runs, by name; returns a Figure. Called with
         an empty mapping first.
@@ -117,6 +119,12 @@ class Live:
     def _see(self) -> None:
         self._seen = time.monotonic()
 
+    def _is_left(self) -> bool:
+        """Whether the page has given no sign for long."""
+        if cells.is_busy():
+            self._see()  # signs may have to wait for the cell
+        return time.monotonic() - self._seen > SIGNS_MISSED * SECONDS_BETWEEN_SIGNS
+
     def _packed(self, words: str) -> bytes:
         self._frame = frame(self._draw(self.results), "these results", words)
         return bank.pack([self._frame])
@@ -127,34 +135,33 @@ class Live:
 
     def _work(self, values: Mapping[str, Any], stopped: threading.Event) -> None:
         """Run in the worker thread, and say in the panel what came of it."""
-        name = ", ".join(
-            f"{name} {value if isinstance(value, str) else f'{value:g}'}"
-            for name, value in values.items()
-        )
-        is_error = False
+        name = _name(values)
+        is_error, drawn = False, -math.inf  # when it was drawn last
 
         def is_stopped() -> bool:
-            if cells.is_busy():
-                self._see()  # signs may have to wait for the cell
-            elif time.monotonic() - self._seen > SIGNS_MISSED * SECONDS_BETWEEN_SIGNS:
+            if self._is_left():
                 stopped.set()
             return stopped.is_set()
 
         def report(result: Any, share: float) -> None:
+            nonlocal drawn
             if stopped.is_set():
                 return
             if name not in self.results and len(self.results) == MAXIMUM_RUNS:
                 del self.results[next(iter(self.results))]
             self.results[name] = result
-            self._bar.value = share
-            self._plot.bank = self._packed("")
+            if time.monotonic() - drawn > SECONDS_BETWEEN_DRAWINGS:
+                self._bar.value = share
+                self._plot.bank.value = self._packed("")
+                drawn = time.monotonic()
 
         try:
             self._stop.disabled = False
             self._bar.value = 0
             self._say("Training.")
             if not stopped.is_set():
-                self._plot.bank = self._packed(_sentence(self._run(report, is_stopped, **values)))
+                said = _sentence(self._run(report, is_stopped, **values))
+                self._plot.bank.value = self._packed(said)
             words = f"Stopped at {100 * self._bar.value:.0f} %."
             if not stopped.is_set():
                 self._bar.value, words = 1, "Done."
@@ -196,6 +203,12 @@ class _Worker:
 
 
 _worker = _Worker()
+
+
+def _name(values: Mapping[str, Any]) -> str:
+    """Return how a run is called in the figure."""
+    words = {name: f"{v}" if isinstance(v, str) else f"{v:g}" for name, v in values.items()}
+    return ", ".join(f"{name} {word}" for name, word in words.items())
 
 
 def _sentence(said: object) -> str:

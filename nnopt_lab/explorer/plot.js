@@ -5,9 +5,9 @@ async function inflate(bytes) {
   return await new Response(stream).text();
 }
 
-// plotly.js comes once a kernel, as a trait of one shared widget, and is evaluated once a page.
+// plotly.js comes once a kernel, in one shared widget, and is evaluated once a page.
 function loadPlotly(library) {
-  return (globalThis.nnoptLabPlotly ??= inflate(library.get("code")).then((code) => {
+  return (globalThis.nnoptLabPlotly ??= inflate(library.get("value")).then((code) => {
     const module = { exports: {} };
     new Function("module", code)(module);
     return module.exports;
@@ -77,7 +77,7 @@ async function render({ model, el }) {
   const widget = (reference) => model.widget_manager.get_model(reference.slice("IPY_MODEL_".length));
   let cleanup = () => {};
   try {
-    const library = await widget(model.get("library"));
+    const [library, bank] = await Promise.all([model.get("library"), model.get("bank")].map(widget));
     const controls = await Promise.all(model.get("controls").map(widget));
     const Plotly = await loadPlotly(library);
     const stops = model.get("stops");
@@ -86,7 +86,7 @@ async function render({ model, el }) {
     let nLoads = 0;
     const load = async () => {
       const number = ++nLoads;
-      const loaded = unpack(JSON.parse(await inflate(model.get("bank"))));
+      const loaded = unpack(JSON.parse(await inflate(bank.get("value"))));
       if (number === nLoads) frame = loaded; // not if a newer bank has come meanwhile
     };
 
@@ -114,7 +114,7 @@ async function render({ model, el }) {
       }
     };
     controls.forEach((control) => control.on("change:index change:value", redraw));
-    model.on("change:bank", reload);
+    bank.on("change:value", reload);
     await load();
     redraw();
     paper.on("plotly_click", choose);
@@ -126,7 +126,7 @@ async function render({ model, el }) {
     observer.observe(paper);
     cleanup = () => {
       controls.forEach((control) => control.off("change:index change:value", redraw));
-      model.off("change:bank", reload);
+      bank.off("change:value", reload);
       observer.disconnect();
       Plotly.purge(paper);
     };

@@ -21,28 +21,32 @@ _HERE = Path(__file__).parent
 MARGIN_TOP, TITLE_HEIGHT, LINE_HEIGHT = 30, 34, 18
 
 
-class _Library(anywidget.AnyWidget):
-    """plotly.js, gzipped: one widget a kernel, so that it travels once."""
+class _Parcel(ipywidgets.Widget):  # type: ignore[misc]  # it has no types
+    """Bytes for the page.
 
-    _esm = "export default { render() {} }"
-    code = traitlets.Bytes().tag(sync=True)
+    Not an AnyWidget: where its code takes over 2 s to load, as on a busy page, that one is deaf to
+    the kernel from then on.
+    """
+
+    value = traitlets.Bytes().tag(sync=True)
 
 
-_library: _Library | None = None
+_library: _Parcel | None = None
 
 
-def _shared_library() -> _Library:
+def _shared_library() -> _Parcel:
+    """Return plotly.js, gzipped: one widget a kernel, so that it travels once."""
     global _library
     if _library is None or _library.comm is None:
-        _library = _Library(code=gzip.compress(get_plotlyjs().encode(), mtime=0))
+        _library = _Parcel(value=gzip.compress(get_plotlyjs().encode(), mtime=0))
     return _library
 
 
 class Plot(anywidget.AnyWidget):
     """A figure with its sentence: all frames in one bank, and which controls choose among them.
 
-    A new bank is drawn at once. While it is seen on a page, it sends a message, ``"here"``, every
-    ``seconds_between_signs``; 0 for none.
+    A new value of ``bank`` is drawn at once. While it is seen on a page, it sends a message,
+    ``"here"``, every ``seconds_between_signs``; 0 for none.
 
     Parameters
     ----------
@@ -59,7 +63,7 @@ class Plot(anywidget.AnyWidget):
     controls: Any = traitlets.List().tag(sync=True, **ipywidgets.widget_serialization)
     library = traitlets.Any().tag(sync=True, **ipywidgets.widget_serialization)
     stops: Any = traitlets.Dict().tag(sync=True)
-    bank = traitlets.Bytes().tag(sync=True)
+    bank = traitlets.Any().tag(sync=True, **ipywidgets.widget_serialization)
     seconds_between_signs = traitlets.Float(0).tag(sync=True)
 
     def __init__(
@@ -70,7 +74,7 @@ class Plot(anywidget.AnyWidget):
         **traits: Any,
     ) -> None:
         super().__init__(
-            bank=packed,
+            bank=_Parcel(value=packed),
             controls=[*controls],
             stops={name: [*values] for name, values in (stops or {}).items()},
             library=_shared_library(),
