@@ -4,14 +4,13 @@ A schedule maps the time t, a whole number from 0, to the learning rate. What t 
 who calls it: ``train`` counts steps; ``per_epoch`` makes a schedule count epochs instead. Rates,
 deltas and factors may be tensors of shape (K,), one value for each network.
 
-At alpha_0 = 0.1, with delta = 0.1, n = 100, factor 0.95 (exponential) or 0.5 every 10 (steps):
+At alpha_0 = 0.1, with delta = 0.1, n = 100, factor 0.5 every 10:
 
 ============================ ======== ======== ======== ======== ======== ========
 t                                   0        1       10       11       50       99
 ============================ ======== ======== ======== ======== ======== ========
 constant                      0.10000  0.10000  0.10000  0.10000  0.10000  0.10000
 inverse_sqrt                  0.10000  0.09535  0.07071  0.06901  0.04082  0.03029
-exponential                   0.10000  0.09500  0.05987  0.05688  0.00769  0.00062
 step_decay                    0.10000  0.10000  0.05000  0.05000  0.00313  0.00020
 linear                        0.10000  0.09900  0.09000  0.08900  0.05000  0.00100
 cosine                        0.10000  0.09998  0.09755  0.09704  0.05000  0.00002
@@ -59,17 +58,6 @@ def inverse_sqrt(alpha0: Number, delta: Number) -> Schedule:
     return lambda t: alpha0 / (1 + delta * t) ** 0.5
 
 
-def exponential(alpha0: Number, factor: Number) -> Schedule:
-    """Return alpha_0 times factor^t; inside ``per_epoch``, a factor each epoch.
-
-    Parameters
-    ----------
-    factor : float or Tensor of shape (K,)
-        Above 0, at most 1.
-    """
-    return step_decay(alpha0, factor, every=1)
-
-
 def step_decay(alpha0: Number, factor: Number, every: int) -> Schedule:
     """Return alpha_0, multiplied by a factor once every so often.
 
@@ -78,7 +66,7 @@ def step_decay(alpha0: Number, factor: Number, every: int) -> Schedule:
     factor : float or Tensor of shape (K,)
         Above 0, at most 1.
     every : int
-        How long each stage lasts, from 1.
+        How long each stage lasts, from 1; at 1 the decay is exponential.
     """
     _positive("alpha0", alpha0)
     _positive("factor", factor, most=1)

@@ -199,8 +199,9 @@ def test_the_questions_on_zeros_and_costs_are_answered_by_what_was_measured():
     assert asked["predict"].answers[asked["predict"].right] == "30 %"
     assert outcomes(asked["shows"]) == [False, False]
     kinds = ["dense", "zeros", "CSR", "gzip", "neurons out"]
-    size = array("kind sparsity", [[1], [1], [0.2], [0.3], [0.1]], kind=kinds, sparsity=[0.9])
+    left = [[1, 1], [1, 1], [0.9, 0.2], [0.6, 0.3], [0.5, 0.1]]
+    size = array("kind sparsity", left, kind=kinds, sparsity=[0.5, 0.9])
     fast = array("kind sparsity", [[1], [0.1], [0.2], [np.nan], [0.9]], kind=kinds, sparsity=[0.9])
     asked = LESSON.cheaper(size, fast)
     assert asked["predict"].right == 0
-    assert [outcomes(findings) for findings in asked["shows"]] == [[True, True], [False, False]]
+    assert [outcomes(findings) for findings in asked["shows"]] == [[True, True, False], [False, False]]

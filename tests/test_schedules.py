@@ -9,7 +9,6 @@ from nnopt_lab.networks import mlp
 from nnopt_lab.schedules import (
     constant,
     cosine,
-    exponential,
     inverse_sqrt,
     linear,
     per_epoch,
@@ -50,7 +49,7 @@ TORCH = {
         lambda o: lr_scheduler.LambdaLR(o, lambda t: (1 + 0.03 * t) ** -0.5),
     ),
     "StepLR": (step_decay(0.1, 0.5, 10), lambda o: lr_scheduler.StepLR(o, 10, 0.5)),
-    "ExponentialLR": (exponential(0.1, 0.97), lambda o: lr_scheduler.ExponentialLR(o, 0.97)),
+    "ExponentialLR": (step_decay(0.1, 0.97, 1), lambda o: lr_scheduler.ExponentialLR(o, 0.97)),
     "LinearLR": (linear(0.1, 150), lambda o: lr_scheduler.LinearLR(o, 1, 0, 150)),
     "LinearLR to .02": (
         linear(0.1, 150, end=0.02),
@@ -109,7 +108,6 @@ def test_the_table_in_the_documentation():
     documented = {
         "constant": constant(0.1),
         "inverse_sqrt": inverse_sqrt(0.1, 0.1),
-        "exponential": exponential(0.1, 0.95),
         "step_decay": step_decay(0.1, 0.5, 10),
         "linear": linear(0.1, 100),
         "cosine": cosine(0.1, 100),
@@ -133,7 +131,7 @@ def test_one_rate_for_each_network():
     for each in (
         lambda a, d: inverse_sqrt(a, d),
         lambda a, d: warm_up(inverse_sqrt(a, d), 5),
-        lambda a, d: exponential(a, 1 / (1 + d)),
+        lambda a, d: step_decay(a, 1 / (1 + d), 3),
         lambda a, _: cosine(a, 30, end=0.01),
         lambda a, _: stable_then_decay(a, 30),
     ):
