@@ -204,4 +204,7 @@ def test_the_questions_on_zeros_and_costs_are_answered_by_what_was_measured():
     fast = array("kind sparsity", [[1], [0.1], [0.2], [np.nan], [0.9]], kind=kinds, sparsity=[0.9])
     asked = LESSON.cheaper(size, fast)
     assert asked["predict"].right == 0
-    assert [outcomes(findings) for findings in asked["shows"]] == [[True, True, False], [False, False]]
+    assert [outcomes(findings) for findings in asked["shows"]] == [
+        [True, True, False],
+        [False, False],
+    ]

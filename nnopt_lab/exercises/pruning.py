@@ -46,11 +46,11 @@ def half_cut(accuracy: xr.DataArray, share: xr.DataArray) -> dict[str, Any]:
         "A third of the weights can be cut for less than 3 points.": third - dense + 0.03,
         "With half of them gone, more than four fifths of the accuracy is left.": half
         - 0.8 * dense,
-        "At the largest threshold less than a third is left.": dense / 3 - most,
+        "At the largest threshold less than a third of the accuracy is left.": dense / 3 - most,
     }
     return {
         "predict": Prediction(
-            "Half of the weights are cut (ε = 0.15), and nothing is trained again. How much of the "
+            "Half of the weights are cut, and nothing is trained again. How much of the "
             "accuracy is left?",
             {"about a tenth of it": 0.1, "about half of it": 0.5, "about nine tenths of it": 0.9},
             left,
