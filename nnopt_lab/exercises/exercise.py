@@ -91,7 +91,7 @@ class Exercise:
         TypeError
             If there are not as many answers as the exercise asks for.
         """
-        feedback = self._judge(answers)
+        feedback = self._judge(answers, self._seconds)
         if feedback.outcome != NOT_ATTEMPTED or self.name not in outcomes:
             outcomes[self.name] = feedback
         return feedback
@@ -105,19 +105,21 @@ class Exercise:
 
     def solution(self) -> "Solution":
         """Return the solution, run and checked; it does not count as an answer."""
-        return Solution(_source(self._names, self._solution), self._judge(self._solution))
+        patient = 10 * self._seconds  # it ends; a busy machine must not make it wrong
+        feedback = self._judge(self._solution, patient)
+        return Solution(_source(self._names, self._solution), feedback)
 
     @property
     def _names(self) -> list[str]:
         return [*inspect.signature(self._check).parameters]
 
-    def _judge(self, answers: Sequence[Any]) -> Feedback:
+    def _judge(self, answers: Sequence[Any], seconds: float) -> Feedback:
         if len(answers) != len(self._names):
             raise TypeError(
                 f"{self.name!r} takes {len(self._names)} answers ({', '.join(self._names)}); "
                 f"{len(answers)} were given."
             )
-        limit = _TimeLimit(self._seconds)
+        limit = _TimeLimit(seconds)
         try:
             with limit:
                 return Feedback(RIGHT, self._check(*map(_attempted, answers)))
@@ -125,7 +127,7 @@ class Exercise:
             if not limit.was_late:
                 raise
             return Feedback(
-                WRONG, f"It was stopped after {self._seconds:g} seconds. Look for an endless loop."
+                WRONG, f"It was stopped after {seconds:g} seconds. Look for an endless loop."
             )
         except _NotAttempted:
             return Feedback(NOT_ATTEMPTED, "Replace the ... and run the cell again.")
