@@ -1,0 +1,1 @@
+"""Training on several devices: what a step takes, as a model and as a measurement."""

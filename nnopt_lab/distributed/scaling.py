@@ -1,0 +1,303 @@
+"""How long a step of data-parallel training takes on N devices: a model with two free constants.
+
+Each device computes the gradient of its own samples; then an all-reduce adds the gradients up. With
+the time c that one device takes for its batch, a step on N > 1 devices takes
+
+    c (1 + tax)  +  max((1 - hidden) a, a - 2/3 c)
+
+The tax is what working together costs each device: waiting for the slowest, copies, locks. a is the
+time of the all-reduce. A share of it hides behind the backward pass, which is about two thirds of c
+and no more than that can hide; the rest is waited for. a has no free constant:
+
+    a = buckets (latency of a message x messages)  +  2 (N - 1) / N  bytes / bandwidth
+
+Bytes are 4 a parameter, in buckets of 25 MB as torch's DistributedDataParallel makes them. Messages
+go round the ring, or up and down a tree where that takes less, as NCCL chooses. The bandwidth is
+that of the slowest link on the way. Both free constants, ``FITTED``, are fitted to published
+measurements (``points``, by ``fit``).
+"""
+
+import csv
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+BUCKET = 25e6  # bytes
+BASE_LATENCY = 8.4e-6  # seconds an all-reduce takes to begin (NCCL, src/graph/tuning.cc)
+BYTES = 4  # of a gradient's number
+BACKWARD = 2 / 3  # of the compute time
+
+
+@dataclass(frozen=True)
+class Link:
+    """What devices or nodes are connected by.
+
+    Parameters
+    ----------
+    bandwidth : float
+        Bytes per second in one direction, as an all-reduce reaches it.
+    latency : float
+        Seconds for one message.
+    """
+
+    bandwidth: float
+    latency: float
+
+
+# Latencies: NCCL, src/graph/tuning.cc, ring with the protocol "simple"; and the bandwidth of
+# A100. The other bandwidths are rules of thumb: the nominal rate less about a tenth.
+LINKS = {
+    "NVLink P100": Link(72e9, 3.4e-6),
+    "NVLink V100": Link(120e9, 3.4e-6),
+    "NVLink A100": Link(235e9, 3.4e-6),
+    "NVLink H100": Link(370e9, 3.4e-6),
+    "PCIe 3 x16": Link(12e9, 5.7e-6),
+    "PCIe 4 x16": Link(24e9, 5.7e-6),
+    "10 Gbit Ethernet": Link(1.1e9, 9.6e-6),
+    "25 Gbit Ethernet": Link(2.9e9, 9.6e-6),
+    "50 Gbit Ethernet": Link(5.6e9, 9.6e-6),
+    "100 Gbit InfiniBand": Link(12e9, 9.6e-6),
+    "400 Gbit InfiniBand": Link(46e9, 9.6e-6),
+    "4 x 100 Gbit InfiniBand": Link(48e9, 9.6e-6),
+}
+
+
+@dataclass(frozen=True)
+class Free:
+    """The two free constants of the model.
+
+    Parameters
+    ----------
+    tax : float
+        What working together costs, as a share of the compute time, from 0.
+    hidden : float
+        Share of the all-reduce that hides behind the backward pass, in [0, 1].
+    """
+
+    tax: float
+    hidden: float
+
+
+TEXTBOOK = Free(tax=0.0, hidden=1.0)  # nothing is lost, and all that can hide does
+FITTED = Free(tax=0.05, hidden=0.45)  # what ``fit(points())`` gives
+
+
+def all_reduce_seconds(
+    n_bytes: float, devices: int, *, per_node: int = 8, link: str, network: str | None = None
+) -> float:
+    """Return how long it takes to add up gradients on all devices.
+
+    Parameters
+    ----------
+    n_bytes : float
+        Of the gradients, above 0.
+    devices : int
+        From 1; on one there is nothing to add.
+    per_node : int
+        Devices of a node.
+    link, network : str
+        Between the devices of a node and between nodes: names in ``LINKS``.
+    """
+    if devices == 1:
+        return 0.0
+    nodes = math.ceil(devices / per_node)
+    inside = _link("link", link)
+    between = _link("network", network) if nodes > 1 else inside
+    ring = 2 * (devices - nodes) * inside.latency + 2 * (nodes - 1) * between.latency
+    tree = 2 * (devices / nodes - 1) * inside.latency + 2 * math.log2(nodes) * between.latency
+    messages = math.ceil(n_bytes / BUCKET) * (BASE_LATENCY + min(ring, tree))
+    bandwidth = min(inside.bandwidth, between.bandwidth)
+    return messages + 2 * (devices - 1) / devices * n_bytes / bandwidth
+
+
+def predict(
+    parameters: float,
+    seconds: float,
+    devices: Sequence[int],
+    *,
+    link: str,
+    network: str | None = None,
+    per_node: int = 8,
+    scaling: str = "weak",
+    free: Free = FITTED,
+) -> xr.Dataset:
+    """Return what a step of data-parallel training takes on each number of devices.
+
+    Parameters
+    ----------
+    parameters : float
+        Of the model, such as 25.6e6, above 0.
+    seconds : float
+        A step on one device, for one device's batch, above 0.
+    devices : sequence of int
+        From 1 each.
+    link, network : str
+        Between the devices of a node and between nodes: names in ``LINKS``. ``network`` is needed
+        where there is more than one node.
+    per_node : int
+        Devices of a node, from 1.
+    scaling : {"weak", "strong"}
+        Whether each device keeps its batch, or the global batch is shared out; then the compute
+        time is taken to fall in proportion, which small batches do not reach.
+    free : Free
+        The free constants.
+
+    Returns
+    -------
+    xarray.Dataset
+        By ``devices``, in seconds: ``computation``, ``tax``, ``all_reduce`` (all of it),
+        ``exposed`` (what the step waits for) and ``step`` (computation + tax + exposed);
+        ``speed_up`` over one device and ``efficiency``, speed-up over devices.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, a number makes no sense, or nodes have no network.
+    """
+    _above_zero("parameters", parameters)
+    _above_zero("seconds", seconds)
+    for count in (per_node, *devices):
+        if isinstance(count, bool) or count != int(count) or count < 1:
+            raise ValueError(f"devices and per_node are whole numbers from 1; {count!r} was given.")
+    _link("link", link)
+    if scaling not in ("weak", "strong"):
+        raise ValueError(f"scaling is {scaling!r}; give 'weak' or 'strong'.")
+    n = np.array([*devices])
+    on_cluster = partial(all_reduce_seconds, per_node=per_node, link=link, network=network)
+    reduced = [on_cluster(BYTES * parameters, count) for count in n.tolist()]
+    shared_out = n if scaling == "strong" else np.ones(len(n))
+    compute, all_reduce = seconds / shared_out, np.array(reduced)
+    tax, exposed = compute * free.tax * (n > 1), _exposed(compute, all_reduce, free.hidden)
+    step = compute + tax + exposed
+    efficiency = seconds / step / shared_out
+    columns = {
+        "computation": compute, "tax": tax, "all_reduce": all_reduce, "exposed": exposed,
+        "step": step, "speed_up": n * efficiency, "efficiency": efficiency,
+    }  # fmt: skip
+    return xr.Dataset(
+        {name: ("devices", column) for name, column in columns.items()}, {"devices": n}
+    )
+
+
+def _exposed(compute: Array, all_reduce: Array, hidden: float | Array) -> Array:
+    """Return what a step waits for of an all-reduce, in seconds."""
+    return np.maximum((1 - hidden) * all_reduce, all_reduce - BACKWARD * compute)
+
+
+def points() -> xr.Dataset:
+    """Return published measurements, one a ``point``: the columns of ``scaling_points.csv``.
+
+    ``efficiency`` compares with ``base_devices``, mostly one. ``fitted`` is true for the best
+    implementation for each hardware, model, precision and batch (at its largest number of devices)
+    of those that add gradients up by an all-reduce, and whose time on one device is known. All
+    were read in the ``source`` named.
+    """
+    with (Path(__file__).parent / "scaling_points.csv").open(newline="") as file:
+        rows = [*csv.DictReader(file)]
+    columns = {name: [_READ.get(name, str)(row[name]) for row in rows] for name in rows[0]}
+    return xr.Dataset({name: ("point", column) for name, column in columns.items()})
+
+
+_READ: dict[str, Callable[[str], Any]] = {
+    **dict.fromkeys(["batch", "devices", "nodes", "per_node", "base_devices"], int),
+    **dict.fromkeys(["parameters", "efficiency"], float),
+    "step_seconds": lambda text: float(text or "nan"),
+    "fitted": lambda text: text == "yes",
+}
+
+
+def series(found: xr.Dataset) -> NDArray[np.str_]:
+    """Return the series of each point: model, implementation, precision, hardware and batch."""
+    names = ("model", "implementation", "precision", "hardware", "batch")
+    parts = zip(*(found[name].values for name in names), strict=True)
+    return np.array([f"{m}, {i}, {p}, {h}, batch {b}" for m, i, p, h, b in parts])
+
+
+def efficiency_of(found: xr.Dataset, free: Free = FITTED) -> xr.DataArray:
+    """Return the efficiency that the model predicts for each point, not a number without a time.
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        As ``points`` returns.
+    free : Free
+    """
+    return xr.DataArray(
+        _efficiencies(found, np.array([free.tax]), np.array([free.hidden]))[0], dims="point"
+    )
+
+
+def _efficiencies(found: xr.Dataset, tax: Array, hidden: Array) -> Array:
+    """Return the predicted efficiency, shape (constants, points)."""
+    steps = []
+    for count in ("base_devices", "devices"):
+        n = found[count].values
+        cluster = (
+            found[name].values.tolist() for name in ("parameters", "per_node", "link", "network")
+        )
+        reduced = [
+            all_reduce_seconds(BYTES * p, devices, per_node=m, link=link, network=network)
+            for devices, p, m, link, network in zip(n.tolist(), *cluster, strict=True)
+        ]
+        c = found.step_seconds.values
+        steps.append(
+            c * (1 + tax[:, None] * (n > 1)) + _exposed(c, np.array(reduced), hidden[:, None])
+        )
+    efficiencies: Array = steps[0] / steps[1]
+    return efficiencies
+
+
+GRID = [*product(np.arange(0, 31) / 200, np.arange(0, 21) / 20)]  # tax to 15 %, hidden
+
+
+def fit(found: xr.Dataset) -> Free:
+    """Return the free constants with the smallest mean absolute error of efficiency.
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        As ``points`` returns; only those that are ``fitted`` count.
+    """
+    used = found.isel(point=found.fitted.values)
+    tax, hidden = np.array(GRID).T
+    errors = abs(_efficiencies(used, tax, hidden) - used.efficiency.values).mean(1)
+    best = GRID[int(errors.argmin())]
+    return Free(*map(float, best))
+
+
+def leave_one_out(found: xr.Dataset) -> xr.DataArray:
+    """Return the efficiency predicted for each fitted point from the other series alone.
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        As ``points`` returns.
+    """
+    used = found.isel(point=found.fitted.values)
+    names = series(used)
+    predicted: xr.DataArray = xr.full_like(used.efficiency, np.nan)
+    for name in dict.fromkeys(names):
+        mine = names == name
+        predicted[mine] = efficiency_of(used.isel(point=mine), fit(used.isel(point=~mine)))
+    return predicted
+
+
+def _link(name: str, value: str | None) -> Link:
+    if value not in LINKS:
+        raise ValueError(f"{name} is {value!r}; give one of {', '.join(LINKS)}.")
+    return LINKS[value]
+
+
+def _above_zero(name: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} is {value}; give a number above 0.")

@@ -1,0 +1,156 @@
+from dataclasses import replace
+
+from nnopt_lab.distributed.scaling import (
+    FITTED,
+    LINKS,
+    TEXTBOOK,
+    all_reduce_seconds,
+    efficiency_of,
+    fit,
+    leave_one_out,
+    points,
+    predict,
+    series,
+)
+
+import numpy as np
+import pytest
+
+V100 = {"link": "NVLink V100", "network": "100 Gbit InfiniBand"}
+
+
+@pytest.fixture(scope="module")
+def published():
+    return points()
+
+
+@pytest.fixture(scope="module")
+def used(published):
+    return published.isel(point=published.fitted.values)
+
+
+def test_an_all_reduce_by_hand():
+    link = LINKS["NVLink V100"]
+    # 40 MB are two buckets; on 4 devices each sends 6 messages, and one and a half times its bytes
+    by_hand = 2 * (8.4e-6 + 6 * link.latency) + 1.5 * 40e6 / link.bandwidth
+    assert all_reduce_seconds(40e6, 4, link="NVLink V100") == pytest.approx(by_hand)
+    assert all_reduce_seconds(40e6, 1, link="NVLink V100") == 0
+
+
+def test_the_slowest_link_and_the_shorter_way_count():
+    inside = all_reduce_seconds(40e6, 8, **V100)
+    between = all_reduce_seconds(40e6, 16, **V100)
+    bytes_alone = 2 * 15 / 16 * 40e6 / LINKS["100 Gbit InfiniBand"].bandwidth
+    assert inside < bytes_alone < between < 1.1 * bytes_alone
+    ring_messages = 2 * (1024 - 128) * 3.4e-6 + 2 * 127 * 9.6e-6
+    assert all_reduce_seconds(1e3, 1024, **V100) < ring_messages / 10  # a tree is faster
+
+
+def test_a_step_by_hand():
+    found = predict(25e6, 0.3, [1, 8, 16], **V100)
+    eight = found.sel(devices=8)
+    a = all_reduce_seconds(100e6, 8, link="NVLink V100")
+    assert float(eight.step) == pytest.approx(0.3 * (1 + FITTED.tax) + (1 - FITTED.hidden) * a)
+    assert float(eight.speed_up) == pytest.approx(8 * 0.3 / float(eight.step))
+    one = found.sel(devices=1)
+    assert (float(one.step), float(one.efficiency), float(one.tax)) == (0.3, 1, 0)
+    np.testing.assert_allclose(found.step, found.computation + found.tax + found.exposed)
+
+
+def test_a_long_all_reduce_hides_no_longer_than_the_backward_pass():
+    found = predict(1.5e9, 0.3, [16], **V100, free=TEXTBOOK)
+    assert float(found.exposed[0]) == pytest.approx(float(found.all_reduce[0]) - 0.2)
+
+
+def test_the_textbook_promises_more():
+    n = [2, 8, 64, 512]
+    ours, theirs = (predict(110e6, 0.2, n, **V100, free=f).efficiency for f in (FITTED, TEXTBOOK))
+    assert (ours < theirs).all()
+
+
+def test_shared_out_a_batch_scales_worse_than_when_each_keeps_its_own():
+    weak = predict(25e6, 0.3, [1, 8, 64], **V100)
+    strong = predict(25e6, 0.3, [1, 8, 64], **V100, scaling="strong")
+    assert (strong.efficiency[1:] < weak.efficiency[1:]).all()
+    np.testing.assert_allclose(strong.computation, 0.3 / np.array([1, 8, 64]))
+    assert float(strong.speed_up[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"parameters": 0}, "parameters is 0; give a number above 0."),
+        ({"seconds": -1.0}, "seconds is -1.0; give a number above 0."),
+        ({"seconds": np.inf}, "seconds is inf; give a number above 0."),
+        ({"devices": [0]}, "whole numbers from 1; 0 was given."),
+        ({"devices": [2.5]}, "whole numbers from 1; 2.5 was given."),
+        ({"devices": [True]}, "whole numbers from 1; True was given."),
+        ({"per_node": 0}, "whole numbers from 1; 0 was given."),
+        ({"link": "NVLink"}, "link is 'NVLink'; give one of NVLink P100, "),
+        ({"network": None}, "network is None; give one of NVLink P100, "),
+        ({"scaling": "strange"}, "scaling is 'strange'; give 'weak' or 'strong'."),
+    ],
+)
+def test_what_makes_no_sense_is_said(change, words):
+    given = {"parameters": 25e6, "seconds": 0.3, "devices": [1, 16], **V100, **change}
+    with pytest.raises(ValueError, match=words.replace(".", r"\.")):
+        predict(given.pop("parameters"), given.pop("seconds"), given.pop("devices"), **given)
+
+
+def test_the_points_agree_with_themselves(published):
+    assert set(published.link.values) <= set(LINKS)
+    assert set(published.network.values) <= {*LINKS, ""}
+    np.testing.assert_array_equal(published.nodes, -(-published.devices // published.per_node))
+    assert ((published.efficiency > 0) & (published.efficiency < 1.02)).all()
+    assert (published.source != "").all()
+
+
+def test_fitted_is_the_best_implementation_of_each_case(published):
+    known = (published.collective == "ring all-reduce") & published.step_seconds.notnull()
+    ring = published.isel(point=known.values)
+    cases = [
+        "|".join(map(str, case))
+        for case in zip(
+            *(ring[n].values for n in ("hardware", "model", "precision", "batch")), strict=True
+        )
+    ]
+    for case in dict.fromkeys(cases):
+        mine = ring.isel(point=[c == case for c in cases])
+        at_most = mine.isel(point=(mine.devices == mine.devices.max()).values)
+        best = at_most.implementation.values[int(at_most.efficiency.argmax(...)["point"])]
+        np.testing.assert_array_equal(mine.fitted, mine.implementation == best)
+    assert int(published.fitted.sum()) == int(ring.fitted.sum())  # and nothing else
+
+
+def test_the_constants_are_what_the_points_give(published):
+    assert fit(published) == FITTED
+
+
+def test_a_fit_finds_the_constants_that_made_the_points(published, used):
+    made = replace(FITTED, tax=0.1, hidden=0.7)
+    assert fit(used.assign(efficiency=efficiency_of(used, made))) == made
+
+
+def test_the_model_predicts_series_that_it_has_not_seen(published, used):
+    missed = 100 * abs(leave_one_out(published) - used.efficiency)
+    textbook = 100 * abs(efficiency_of(used, TEXTBOOK) - used.efficiency)
+    assert float(missed.mean()) < 4 < 8 < float(textbook.mean())
+
+
+def test_a_series_is_left_out_whole(published, used):
+    names = series(used)
+    for name in dict.fromkeys(names):
+        mine = names == name
+        others = fit(used.isel(point=~mine))
+        expected = efficiency_of(used.isel(point=mine), others)
+        np.testing.assert_array_equal(leave_one_out(published)[mine], expected)
+        break
+    assert len(dict.fromkeys(names)) >= 15
+
+
+def test_goyal_is_compared_with_eight_devices(used):
+    theirs = used.isel(point=(used.base_devices == 8).values)
+    assert theirs.devices.values.tolist() == [256, 352]
+    assert (
+        efficiency_of(theirs) > efficiency_of(theirs.assign(base_devices=theirs.nodes * 0 + 1))
+    ).all()
