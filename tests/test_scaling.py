@@ -11,6 +11,8 @@ from nnopt_lab.distributed.scaling import (
     points,
     predict,
     series,
+    time_to_train,
+    timeline,
 )
 
 import numpy as np
@@ -82,10 +84,10 @@ def test_shared_out_a_batch_scales_worse_than_when_each_keeps_its_own():
         ({"parameters": 0}, "parameters is 0; give a number above 0."),
         ({"seconds": -1.0}, "seconds is -1.0; give a number above 0."),
         ({"seconds": np.inf}, "seconds is inf; give a number above 0."),
-        ({"devices": [0]}, "whole numbers from 1; 0 was given."),
-        ({"devices": [2.5]}, "whole numbers from 1; 2.5 was given."),
-        ({"devices": [True]}, "whole numbers from 1; True was given."),
-        ({"per_node": 0}, "whole numbers from 1; 0 was given."),
+        ({"devices": [0]}, "is 0; give a whole number from 1."),
+        ({"devices": [2.5]}, "is 2.5; give a whole number from 1."),
+        ({"devices": [True]}, "is True; give a whole number from 1."),
+        ({"per_node": 0}, "is 0; give a whole number from 1."),
         ({"link": "NVLink"}, "link is 'NVLink'; give one of NVLink P100, "),
         ({"network": None}, "network is None; give one of NVLink P100, "),
         ({"scaling": "strange"}, "scaling is 'strange'; give 'weak' or 'strong'."),
@@ -154,3 +156,61 @@ def test_goyal_is_compared_with_eight_devices(used):
     assert (
         efficiency_of(theirs) > efficiency_of(theirs.assign(base_devices=theirs.nodes * 0 + 1))
     ).all()
+
+
+LANES = {"steps": 200, "jitter": 0.2}
+
+
+def test_without_jitter_nobody_waits():
+    found = timeline(0.3, 0.1, devices=4, steps=3, jitter=0)
+    np.testing.assert_allclose(found.computation, 0.3)
+    np.testing.assert_allclose(found.wait, 0, atol=1e-12)
+    np.testing.assert_allclose(found.start, [0, 0.4, 0.8], atol=1e-12)
+    alone = timeline(0.3, 0.1, devices=1, steps=3, jitter=0)
+    np.testing.assert_allclose(alone.start, [0, 0.3, 0.6], atol=1e-12)  # nobody to reduce with
+
+
+def test_all_wait_for_the_slowest():
+    found = timeline(0.3, 0.1, devices=8, **LANES)
+    together = (found.computation + found.wait).values
+    np.testing.assert_allclose(together, together[:, :1].repeat(8, axis=1))
+    assert (found.wait.isel(device=found.slowest) == 0).all()
+    np.testing.assert_allclose(np.diff(found.start), together[:-1, 0] + 0.1)
+
+
+def test_jitter_has_the_spread_that_was_asked_and_keeps_the_mean():
+    drawn = timeline(0.3, 0.1, devices=50, **LANES).computation
+    assert float(drawn.mean()) == pytest.approx(0.3, rel=0.02)
+    assert float(drawn.std()) == pytest.approx(0.06, rel=0.05)
+
+
+def test_more_devices_wait_longer_and_leave_the_first_as_they_are():
+    few, many = (timeline(0.3, 0.1, devices=n, **LANES) for n in (4, 64))
+    np.testing.assert_array_equal(few.computation, many.computation[:, :4])
+    assert (many.start[1:] > few.start[1:]).all()
+    # the largest of 64 normal draws lies 2.4 deviations above the mean, that of 4 lies 1.0
+    assert float(many.computation.max("device").mean()) == pytest.approx(0.3 * 1.56, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"devices": 0}, "devices is 0; give a whole number from 1."),
+        ({"steps": 1.5}, "steps is 1.5; give a whole number from 1."),
+        ({"jitter": -0.1}, "jitter is -0.1; give a number from 0."),
+        ({"all_reduce": np.nan}, "all_reduce is nan; give a number from 0."),
+        ({"seconds": 0}, "seconds is 0; give a number above 0."),
+    ],
+)
+def test_a_timeline_that_makes_no_sense_is_refused(change, words):
+    given = {"seconds": 0.3, "all_reduce": 0.1, "devices": 4, "steps": 3, "jitter": 0.1, **change}
+    with pytest.raises(ValueError, match=words.replace(".", r"\.")):
+        timeline(given.pop("seconds"), given.pop("all_reduce"), **given)
+
+
+def test_sixty_four_times_the_devices_are_eleven_times_as_fast():
+    found = time_to_train()
+    bert = found.isel(point=(found.benchmark == "BERT").values)
+    few, many = bert.isel(point=0), bert.isel(point=-1)
+    assert float(many.devices / few.devices) == 64
+    assert float(few.minutes / many.minutes) == pytest.approx(11, abs=0.5)

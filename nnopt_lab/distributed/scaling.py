@@ -166,9 +166,9 @@ def predict(
     """
     _above_zero("parameters", parameters)
     _above_zero("seconds", seconds)
-    for count in (per_node, *devices):
-        if isinstance(count, bool) or count != int(count) or count < 1:
-            raise ValueError(f"devices and per_node are whole numbers from 1; {count!r} was given.")
+    _whole("per_node", per_node)
+    for count in devices:
+        _whole("a number of devices", count)
     _link("link", link)
     if scaling not in ("weak", "strong"):
         raise ValueError(f"scaling is {scaling!r}; give 'weak' or 'strong'.")
@@ -194,6 +194,53 @@ def _exposed(compute: Array, all_reduce: Array, hidden: float | Array) -> Array:
     return np.maximum((1 - hidden) * all_reduce, all_reduce - BACKWARD * compute)
 
 
+def timeline(
+    seconds: float, all_reduce: float, *, devices: int, steps: int, jitter: float, seed: int = 0
+) -> xr.Dataset:
+    """Return what each device does in some steps: it computes, waits for the slowest, all-reduces.
+
+    Parameters
+    ----------
+    seconds : float
+        Mean computation time of a step on one device, above 0.
+    all_reduce : float
+        Seconds of an all-reduce, from 0; here nothing hides it.
+    devices, steps : int
+        How many, from 1.
+    jitter : float
+        Spread of the computation time, as a share of its mean, from 0: it is log-normal.
+    seed : int
+        Of the jitter; more devices leave those that were there as they are.
+
+    Returns
+    -------
+    xarray.Dataset
+        By ``step`` and ``device``: ``computation`` and ``wait`` in seconds; by ``step``: ``start``
+        and ``all_reduce`` in seconds, and ``slowest``, the device that all wait for.
+    """
+    _above_zero("seconds", seconds)
+    for name, count in (("devices", devices), ("steps", steps)):
+        _whole(name, count)
+    for name, value in (("all_reduce", all_reduce), ("jitter", jitter)):
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name} is {value}; give a number from 0.")
+    draws = [np.random.default_rng([seed, device]).normal(size=steps) for device in range(devices)]
+    spread = math.sqrt(math.log1p(jitter**2))
+    computation = seconds * np.exp(spread * np.array(draws).T - spread**2 / 2)
+    longest = computation.max(1)
+    reduced = np.full(steps, all_reduce if devices > 1 else 0.0)
+    ends = np.cumsum(longest + reduced)
+    return xr.Dataset(
+        {
+            "computation": (("step", "device"), computation),
+            "wait": (("step", "device"), longest[:, None] - computation),
+            "start": ("step", ends - longest - reduced),
+            "all_reduce": ("step", reduced),
+            "slowest": ("step", computation.argmax(1)),
+        }
+    )
+
+
 def points() -> xr.Dataset:
     """Return published measurements, one a ``point``: the columns of ``scaling_points.csv``.
 
@@ -202,16 +249,29 @@ def points() -> xr.Dataset:
     of those that add gradients up by an all-reduce, and whose time on one device is known. All
     were read in the ``source`` named.
     """
-    with (Path(__file__).parent / "scaling_points.csv").open(newline="") as file:
+    return _table("scaling_points.csv")
+
+
+def time_to_train() -> xr.Dataset:
+    """Return how long training to one quality took owners of clusters, one run a ``point``.
+
+    The columns of ``time_to_train.csv``: ``minutes`` are means of several runs without the fastest
+    and the slowest, ``samples_millions`` a range of what was seen until the quality was reached.
+    """
+    return _table("time_to_train.csv")
+
+
+def _table(name: str) -> xr.Dataset:
+    with (Path(__file__).parent / name).open(newline="") as file:
         rows = [*csv.DictReader(file)]
-    columns = {name: [_READ.get(name, str)(row[name]) for row in rows] for name in rows[0]}
-    return xr.Dataset({name: ("point", column) for name, column in columns.items()})
+    columns = {key: [_READ.get(key, str)(row[key]) for row in rows] for key in rows[0]}
+    return xr.Dataset({key: ("point", column) for key, column in columns.items()})
 
 
 _READ: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(["batch", "devices", "nodes", "per_node", "base_devices"], int),
-    **dict.fromkeys(["parameters", "efficiency"], float),
-    "step_seconds": lambda text: float(text or "nan"),
+    **dict.fromkeys(["parameters", "efficiency", "minutes"], float),
+    **dict.fromkeys(["step_seconds", "global_batch"], lambda text: float(text or "nan")),
     "fitted": lambda text: text == "yes",
 }
 
@@ -296,6 +356,11 @@ def _link(name: str, value: str | None) -> Link:
     if value not in LINKS:
         raise ValueError(f"{name} is {value!r}; give one of {', '.join(LINKS)}.")
     return LINKS[value]
+
+
+def _whole(name: str, value: float) -> None:
+    if isinstance(value, bool) or value != int(value) or value < 1:
+        raise ValueError(f"{name} is {value!r}; give a whole number from 1.")
 
 
 def _above_zero(name: str, value: float) -> None:

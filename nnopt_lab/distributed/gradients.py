@@ -1,0 +1,99 @@
+"""The gradient of a batch, formed by several workers: what makes it the same as one worker's."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+Gradient = Callable[[nn.Module, Tensor, Tensor], tuple[Tensor, Tensor]]
+WEIGHTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "mean": lambda sizes: torch.full_like(sizes, 1 / len(sizes)),
+    "sum": lambda sizes: torch.ones_like(sizes),
+    "by samples": lambda sizes: sizes / sizes.sum(),
+}
+
+
+def among(shares: Sequence[float], gradient: Gradient, *, combine: str = "mean") -> Gradient:
+    """Return a gradient that workers form together: each on its part of the batch, then combined.
+
+    Every worker has the same weights and takes the mean over its own samples, as under
+    ``DistributedDataParallel``. What depends on the batch, such as batch norm in training mode,
+    sees the worker's samples only.
+
+    Parameters
+    ----------
+    shares : sequence of float
+        How much of the batch each worker gets, above 0 each; ``[1] * 4`` for four equal parts.
+    gradient : callable
+        (model, x, y) -> loss and accuracy, (K,) each; fills ``.grad``: what one worker does with
+        x, (K or 1, samples, ...), and y, (K, samples). Such as ``training.backpropagate``.
+    combine : {"mean", "sum", "by samples"}
+        How the workers' gradients are combined: their mean, as DDP does; their sum; or their mean
+        weighted by how many samples each has seen.
+
+    Returns
+    -------
+    callable
+        Such a gradient; its loss and accuracy are means over all samples.
+
+    Raises
+    ------
+    ValueError
+        If there is no worker, a share is not above 0, ``combine`` is unknown, or, later, a batch is
+        so small that a worker gets no sample.
+    """
+    if not len(shares) or min(shares) <= 0:
+        raise ValueError(f"shares is {[*shares]}; give a number above 0 for each worker.")
+    if combine not in WEIGHTS:
+        raise ValueError(f"combine is {combine!r}; give one of {', '.join(WEIGHTS)}.")
+    ends = torch.tensor(shares, dtype=torch.float64).cumsum(0)
+
+    def combined(model: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        cuts = (ends / ends[-1] * y.shape[1]).round().long()
+        sizes = cuts.diff(prepend=cuts.new_zeros(1))
+        if not sizes.all():
+            raise ValueError(
+                f"a batch of {y.shape[1]} among {len(shares)} workers leaves one without a sample; "
+                "give larger batches or fewer workers."
+            )
+        inner = cuts[:-1].tolist()
+        parts = zip(x.tensor_split(inner, dim=1), y.tensor_split(inner, dim=1), strict=True)
+        weights = WEIGHTS[combine](sizes.to(x.dtype))
+        total = [torch.zeros_like(parameter) for parameter in model.parameters()]
+        means = []
+        for weight, part in zip(weights, parts, strict=True):
+            model.zero_grad()
+            means.append(torch.stack(gradient(model, *part)))
+            for kept, parameter in zip(total, model.parameters(), strict=True):
+                if parameter.grad is not None:
+                    kept += weight * parameter.grad
+        for kept, parameter in zip(total, model.parameters(), strict=True):
+            parameter.grad = kept
+        loss, accuracy = (torch.stack(means) * (sizes / sizes.sum()).view(-1, 1, 1)).sum(0)
+        return loss, accuracy
+
+    return combined
+
+
+def distance(model: nn.Module, one: Gradient, other: Gradient, x: Tensor, y: Tensor) -> float:
+    """Return how far another gradient lies from the first, as a share of the length of the first.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Its weights and buffers are left as they are; ``.grad`` is cleared.
+    one, other : callable
+        As for ``among``.
+    x, y : Tensor
+        A batch.
+    """
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    found = []
+    for gradient in (one, other):
+        model.zero_grad()
+        gradient(model, x, y)
+        parts = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+        found.append(torch.cat(parts).double())
+        model.load_state_dict(before)
+    model.zero_grad()
+    return float((found[1] - found[0]).norm() / found[0].norm())
