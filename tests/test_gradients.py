@@ -46,6 +46,29 @@ def test_dropout_draws_another_pattern():
     assert distance(model, backpropagate, among(EVEN, backpropagate), x, y) < 1e-14
 
 
+def test_loss_and_accuracy_are_those_of_the_whole_batch():
+    model = mlp([64, 16, 10], RUNS).double()
+    whole, parts = backpropagate(model, *BATCH), among(UNEVEN, backpropagate)(model, *BATCH)
+    for one, other in zip(whole, parts, strict=True):
+        torch.testing.assert_close(one.detach(), other.detach())
+
+
+def test_running_averages_are_those_of_the_first_worker():
+    model, alone = (mlp([64, 16, 10], RUNS, norm=BatchNorm).double().train() for _ in range(2))
+    among(EVEN, backpropagate)(model, *BATCH)
+    backpropagate(alone, BATCH[0][:, :16], BATCH[1][:, :16])
+    for one, other in zip(model.buffers(), alone.buffers(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_what_is_frozen_gets_no_gradient():
+    model = mlp([64, 16, 10], RUNS).double()
+    frozen = next(model.parameters()).requires_grad_(False)
+    among(EVEN, backpropagate)(model, *BATCH)
+    assert frozen.grad is None
+    assert distance(model, backpropagate, among(EVEN, backpropagate), *BATCH) < 1e-14
+
+
 def test_comparing_leaves_the_model_as_it_was():
     model = mlp([64, 16, 10], RUNS, norm=BatchNorm).double().train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -69,8 +92,9 @@ def test_training_by_four_workers_is_training_by_one():
 def test_bad_input_is_said():
     with pytest.raises(ValueError, match=r"shares is \[\]; give a number above 0 for each worker"):
         among([], backpropagate)
-    with pytest.raises(ValueError, match=r"shares is \[1, 0\]"):
-        among([1, 0], backpropagate)
+    for bad in (0, float("nan")):
+        with pytest.raises(ValueError, match=r"shares is \[1, .*\]; give a number above 0"):
+            among([1, bad], backpropagate)
     with pytest.raises(ValueError, match="combine is 'median'; give one of mean, sum, by samples"):
         among([1], backpropagate, combine="median")
     with pytest.raises(

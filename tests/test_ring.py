@@ -20,6 +20,10 @@ def test_how_many_messages_and_how_much(n):
     assert (n_sent(steps, n) == 2 * (n - 1)).all()  # chunks of 1 / n: 2 (n - 1) / n of the numbers
 
 
+def test_who_sends_nothing_counts_too():
+    assert n_sent([[Message(0, 1, 0, True)]], 3).tolist() == [1, 0, 0]
+
+
 def test_half_way_each_rank_holds_one_whole_chunk():
     n, numbers = 4, np.arange(16).reshape(4, 4)
     half = [*run(ring(n), numbers)][n - 1]

@@ -1,5 +1,6 @@
 """The gradient of a batch, formed by several workers: what makes it the same as one worker's."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -18,12 +19,14 @@ def among(shares: Sequence[float], gradient: Gradient, *, combine: str = "mean")
 
     Every worker has the same weights and takes the mean over its own samples, as under
     ``DistributedDataParallel``. What depends on the batch, such as batch norm in training mode,
-    sees the worker's samples only.
+    sees the worker's samples only; and of the buffers, such as its running averages, those of the
+    first worker stay.
 
     Parameters
     ----------
     shares : sequence of float
-        How much of the batch each worker gets, above 0 each; ``[1] * 4`` for four equal parts.
+        How much of the batch each worker gets, above 0 each; ``[1] * 4`` for four equal parts, if
+        4 divides the batch.
     gradient : callable
         (model, x, y) -> loss and accuracy, (K,) each; fills ``.grad``: what one worker does with
         x, (K or 1, samples, ...), and y, (K, samples). Such as ``training.backpropagate``.
@@ -42,7 +45,7 @@ def among(shares: Sequence[float], gradient: Gradient, *, combine: str = "mean")
         If there is no worker, a share is not above 0, ``combine`` is unknown, or, later, a batch is
         so small that a worker gets no sample.
     """
-    if not len(shares) or min(shares) <= 0:
+    if not len(shares) or not all(0 < share < math.inf for share in shares):
         raise ValueError(f"shares is {[*shares]}; give a number above 0 for each worker.")
     if combine not in WEIGHTS:
         raise ValueError(f"combine is {combine!r}; give one of {', '.join(WEIGHTS)}.")
@@ -59,20 +62,28 @@ def among(shares: Sequence[float], gradient: Gradient, *, combine: str = "mean")
         inner = cuts[:-1].tolist()
         parts = zip(x.tensor_split(inner, dim=1), y.tensor_split(inner, dim=1), strict=True)
         weights = WEIGHTS[combine](sizes.to(x.dtype))
-        total = [torch.zeros_like(parameter) for parameter in model.parameters()]
-        means = []
+        before = after = _buffers(model)
+        total: dict[str, Tensor] = {}
+        means: list[Tensor] = []
         for weight, part in zip(weights, parts, strict=True):
             model.zero_grad()
+            model.load_state_dict(before, strict=False)
             means.append(torch.stack(gradient(model, *part)))
-            for kept, parameter in zip(total, model.parameters(), strict=True):
+            after = _buffers(model) if len(means) == 1 else after
+            for name, parameter in model.named_parameters():
                 if parameter.grad is not None:
-                    kept += weight * parameter.grad
-        for kept, parameter in zip(total, model.parameters(), strict=True):
-            parameter.grad = kept
+                    total[name] = total.get(name, 0) + weight * parameter.grad
+        model.load_state_dict(after, strict=False)
+        for name, parameter in model.named_parameters():
+            parameter.grad = total.get(name)
         loss, accuracy = (torch.stack(means) * (sizes / sizes.sum()).view(-1, 1, 1)).sum(0)
         return loss, accuracy
 
     return combined
+
+
+def _buffers(model: nn.Module) -> dict[str, Tensor]:
+    return {name: buffer.clone() for name, buffer in model.named_buffers()}
 
 
 def distance(model: nn.Module, one: Gradient, other: Gradient, x: Tensor, y: Tensor) -> float:

@@ -7,14 +7,17 @@ the time c that one device takes for its batch, a step on N > 1 devices takes
 
 The tax is what working together costs each device: waiting for the slowest, copies, locks. a is the
 time of the all-reduce. A share of it hides behind the backward pass, which is about two thirds of c
-and no more than that can hide; the rest is waited for. a has no free constant:
+and no more than that can hide; the rest is waited for, or slows the computation down beside it. a
+has no free constant:
 
     a = buckets (latency of a message x messages)  +  2 (N - 1) / N  bytes / bandwidth
 
-Bytes are 4 a parameter, in buckets of 25 MB as torch's DistributedDataParallel makes them. Messages
-go round the ring, or up and down a tree where that takes less, as NCCL chooses. The bandwidth is
-that of the slowest link on the way. Both free constants, ``FITTED``, are fitted to published
-measurements (``points``, by ``fit``).
+Bytes are 4 a parameter, in buckets of 25 MiB, as torch's DistributedDataParallel makes them.
+Messages go round the ring, or up and down a tree where that takes less. The bandwidth is that of
+the slowest link on the way. Both free constants, ``FITTED``, are fitted to published measurements
+(``points``, by ``fit``), of each case the best implementation: others are slower than the model
+says. It is one of six forms that were tried on these points. It knows nothing of slow data loading,
+nor of memory.
 """
 
 import csv
@@ -32,8 +35,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-BUCKET = 25e6  # bytes
-BASE_LATENCY = 8.4e-6  # seconds an all-reduce takes to begin (NCCL, src/graph/tuning.cc)
+BUCKET = 25 * 2**20  # bytes
+# Seconds, from NCCL's src/graph/tuning.cc (2022), protocol "simple", as the latencies of ``LINKS``.
+RING_BEGINS, TREE_LATENCY = 8.4e-6, 28e-6
 BYTES = 4  # of a gradient's number
 BACKWARD = 2 / 3  # of the compute time
 
@@ -45,17 +49,19 @@ class Link:
     Parameters
     ----------
     bandwidth : float
-        Bytes per second in one direction, as an all-reduce reaches it.
+        Bytes per second in one direction, as an all-reduce reaches it: of a device inside a node,
+        of a whole node with all its cards between nodes.
     latency : float
-        Seconds for one message.
+        Seconds for one message of a ring.
     """
 
     bandwidth: float
     latency: float
 
 
-# Latencies: NCCL, src/graph/tuning.cc, ring with the protocol "simple"; and the bandwidth of
-# A100. The other bandwidths are rules of thumb: the nominal rate less about a tenth.
+# Bandwidths are rules of thumb for what an all-reduce among all devices of a node reaches, below
+# the nominal rates (V100 150, A100 300, H100 450 GB/s); that of A100 is NCCL's own. Ethernet gets
+# NCCL's latency of any network, which suits RDMA; plain TCP takes several times as long.
 LINKS = {
     "NVLink P100": Link(72e9, 3.4e-6),
     "NVLink V100": Link(120e9, 3.4e-6),
@@ -63,12 +69,13 @@ LINKS = {
     "NVLink H100": Link(370e9, 3.4e-6),
     "PCIe 3 x16": Link(12e9, 5.7e-6),
     "PCIe 4 x16": Link(24e9, 5.7e-6),
-    "10 Gbit Ethernet": Link(1.1e9, 9.6e-6),
-    "25 Gbit Ethernet": Link(2.9e9, 9.6e-6),
-    "50 Gbit Ethernet": Link(5.6e9, 9.6e-6),
-    "100 Gbit InfiniBand": Link(12e9, 9.6e-6),
-    "400 Gbit InfiniBand": Link(46e9, 9.6e-6),
-    "4 x 100 Gbit InfiniBand": Link(48e9, 9.6e-6),
+    "10 Gbit Ethernet": Link(1.1e9, 14e-6),
+    "25 Gbit Ethernet": Link(2.9e9, 14e-6),
+    "50 Gbit Ethernet": Link(5.6e9, 14e-6),
+    "100 Gbit InfiniBand": Link(12e9, 14e-6),
+    "400 Gbit InfiniBand": Link(46e9, 14e-6),
+    "4 x 100 Gbit InfiniBand": Link(48e9, 14e-6),
+    "8 x 400 Gbit InfiniBand": Link(368e9, 14e-6),
 }
 
 
@@ -86,6 +93,10 @@ class Free:
 
     tax: float
     hidden: float
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.tax < math.inf and 0 <= self.hidden <= 1):
+            raise ValueError(f"{self}; give a tax from 0, and a hidden share from 0 to 1.")
 
 
 TEXTBOOK = Free(tax=0.0, hidden=1.0)  # nothing is lost, and all that can hide does
@@ -108,14 +119,21 @@ def all_reduce_seconds(
     link, network : str
         Between the devices of a node and between nodes: names in ``LINKS``.
     """
+    _above_zero("n_bytes", n_bytes)
+    _whole("a number of devices", devices)
+    _whole("per_node", per_node)
+    nodes = math.ceil(devices / per_node)
+    inside = between = _link("link", link)
+    if network is not None:
+        between = _link("network", network)
+    elif nodes > 1:
+        raise ValueError(f"{devices} devices are {nodes} nodes: name the network between them.")
     if devices == 1:
         return 0.0
-    nodes = math.ceil(devices / per_node)
-    inside = _link("link", link)
-    between = _link("network", network) if nodes > 1 else inside
+    between = between if nodes > 1 else inside
     ring = 2 * (devices - nodes) * inside.latency + 2 * (nodes - 1) * between.latency
-    tree = 2 * (devices / nodes - 1) * inside.latency + 2 * math.log2(nodes) * between.latency
-    messages = math.ceil(n_bytes / BUCKET) * (BASE_LATENCY + min(ring, tree))
+    tree = 2 * TREE_LATENCY * (min(devices, per_node) - 1 + math.log2(nodes))
+    messages = math.ceil(n_bytes / BUCKET) * min(RING_BEGINS + ring, tree)
     bandwidth = min(inside.bandwidth, between.bandwidth)
     return messages + 2 * (devices - 1) / devices * n_bytes / bandwidth
 
@@ -157,7 +175,8 @@ def predict(
     xarray.Dataset
         By ``devices``, in seconds: ``computation``, ``tax``, ``all_reduce`` (all of it),
         ``exposed`` (what the step waits for) and ``step`` (computation + tax + exposed);
-        ``speed_up`` over one device and ``efficiency``, speed-up over devices.
+        ``speed_up`` over one device in samples per second, and ``efficiency``, speed-up over
+        devices.
 
     Raises
     ------
@@ -166,10 +185,6 @@ def predict(
     """
     _above_zero("parameters", parameters)
     _above_zero("seconds", seconds)
-    _whole("per_node", per_node)
-    for count in devices:
-        _whole("a number of devices", count)
-    _link("link", link)
     if scaling not in ("weak", "strong"):
         raise ValueError(f"scaling is {scaling!r}; give 'weak' or 'strong'.")
     n = np.array([*devices])
@@ -221,9 +236,8 @@ def timeline(
     _above_zero("seconds", seconds)
     for name, count in (("devices", devices), ("steps", steps)):
         _whole(name, count)
-    for name, value in (("all_reduce", all_reduce), ("jitter", jitter)):
-        if not 0 <= value < math.inf:
-            raise ValueError(f"{name} is {value}; give a number from 0.")
+    _from_zero("all_reduce", all_reduce)
+    _from_zero("jitter", jitter)
     draws = [np.random.default_rng([seed, device]).normal(size=steps) for device in range(devices)]
     spread = math.sqrt(math.log1p(jitter**2))
     computation = seconds * np.exp(spread * np.array(draws).T - spread**2 / 2)
@@ -306,7 +320,7 @@ def _efficiencies(found: xr.Dataset, tax: Array, hidden: Array) -> Array:
             found[name].values.tolist() for name in ("parameters", "per_node", "link", "network")
         )
         reduced = [
-            all_reduce_seconds(BYTES * p, devices, per_node=m, link=link, network=network)
+            all_reduce_seconds(BYTES * p, devices, per_node=m, link=link, network=network or None)
             for devices, p, m, link, network in zip(n.tolist(), *cluster, strict=True)
         ]
         c = found.step_seconds.values
@@ -358,9 +372,14 @@ def _link(name: str, value: str | None) -> Link:
     return LINKS[value]
 
 
-def _whole(name: str, value: float) -> None:
-    if isinstance(value, bool) or value != int(value) or value < 1:
+def _whole(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{name} is {value!r}; give a whole number from 1.")
+
+
+def _from_zero(name: str, value: float) -> None:
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} is {value}; give a number from 0.")
 
 
 def _above_zero(name: str, value: float) -> None:
