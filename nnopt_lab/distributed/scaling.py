@@ -123,18 +123,16 @@ def all_reduce_seconds(
     _whole("a number of devices", devices)
     _whole("per_node", per_node)
     nodes = math.ceil(devices / per_node)
-    inside = between = _link("link", link)
-    if network is not None:
-        between = _link("network", network)
-    elif nodes > 1:
+    if nodes > 1 and network is None:
         raise ValueError(f"{devices} devices are {nodes} nodes: name the network between them.")
+    inside = _link("link", link)
+    between = inside if network is None else _link("network", network)
     if devices == 1:
         return 0.0
-    between = between if nodes > 1 else inside
     ring = 2 * (devices - nodes) * inside.latency + 2 * (nodes - 1) * between.latency
     tree = 2 * TREE_LATENCY * (min(devices, per_node) - 1 + math.log2(nodes))
     messages = math.ceil(n_bytes / BUCKET) * min(RING_BEGINS + ring, tree)
-    bandwidth = min(inside.bandwidth, between.bandwidth)
+    bandwidth = inside.bandwidth if nodes == 1 else min(inside.bandwidth, between.bandwidth)
     return messages + 2 * (devices - 1) / devices * n_bytes / bandwidth
 
 
