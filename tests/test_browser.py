@@ -126,7 +126,7 @@ def test_a_notebook_from_run_all_to_both_ends_of_every_control(path, tmp_path, b
     with open_lab(tmp_path, browser, NNOPT_LAB_OPEN="1") as lab:
         lab.open(path.name)
         lab.run_all()
-        lab.wait_for_cell(len(cells), seconds=240)
+        lab.wait_for_cell(len(cells), seconds=480)
         assert lab.page.locator("text=Jupyter news").count() == 0
         lab.unfold()
         lab.wait_until_drawn(lab.ask_kernel(f"len({EXPLORERS})"))

@@ -13,6 +13,7 @@ from nnopt_lab.exercises.exercise import Exercise, Feedback, Wrong, outcomes
 
 import numpy as np
 import pytest
+import test_exercises_distributed
 import test_exercises_normalization
 import test_exercises_pruning
 import test_exercises_schedules
@@ -22,6 +23,7 @@ import torch
 ALL = {
     f"{module.__name__.split('.')[-1]}.{name}": exercise
     for module in (
+        exercises.distributed,
         exercises.normalization,
         exercises.primer,
         exercises.pruning,
@@ -33,6 +35,7 @@ ALL = {
 }
 EXPERIMENTS = {"pruning.wide", "schedules.ahead"}  # which take seconds
 WRONG = {
+    "distributed": test_exercises_distributed.WRONG,
     "normalization": test_exercises_normalization.WRONG,
     "pruning": test_exercises_pruning.WRONG,
     "schedules": test_exercises_schedules.WRONG,

@@ -1,4 +1,5 @@
 from nnopt_lab import figures
+from nnopt_lab.distributed import ring, scaling
 from nnopt_lab.figures import charts, theme
 from nnopt_lab.statistics import MINUS, Verdict
 
@@ -229,8 +230,8 @@ def test_the_cloud_lies_on_level_lines_of_its_bowl():
     points = [[1.0, 0.0], [0.0, 1.0]]
     drawn = figures.schedules.cloud(points, (1.0, 0.25), reach=3)
     *rings, dots, _middle = drawn.data
-    for ring in rings:
-        heights = (1.0 * ring.x**2 + 0.25 * ring.y**2) / 2
+    for each in rings:
+        heights = (1.0 * each.x**2 + 0.25 * each.y**2) / 2
         np.testing.assert_allclose(heights, heights[0])
     assert list(dots.x) == [1, 0]
 
@@ -280,3 +281,86 @@ def test_a_crossed_grid_is_seen_by_either_axis():
     assert len(by_seed.data[1].y) == 3
     assert "in a column: 1.0 points; over the order of the data: 7.1 points" in said
     assert "in a column: 7.1 points; over the first weights: 1.0 points" in said_by_seed
+
+
+def test_lanes_add_up_and_the_path_follows_the_slowest():
+    found = scaling.timeline(0.1, 0.02, devices=4, steps=3, jitter=0.2)
+    drawn, said = figures.distributed.lanes(found)
+    ends = {bars.name: np.add(bars.base, bars.x) for bars in drawn.data if bars.type == "bar"}
+    total = 1000 * float((found.computation + found.wait).max("device").sum() + 3 * 0.02)
+    assert ends["all-reduce"].max() == pytest.approx(total)
+    assert [*drawn.data[-1].y[:2]] == [int(found.slowest[0]) + 1] * 2
+    assert drawn.data[-1].x[-1] == pytest.approx(total)
+    share = 1000 * float(found.computation.sum()) / total / 4
+    assert f"{100 * share:.0f} % computing" in plain(said)
+    assert f"{4 * share:.3g} times as fast as one" in said
+
+
+def test_the_meter_calls_rounding_rounding():
+    rows = np.array([[1e-7, 0.0], [0.5, 0.7]])
+    distance = xr.DataArray(rows, {"kind": ["plain", "other"], "seed": [0, 1]}, ["kind", "seed"])
+    drawn, said = figures.distributed.meter(distance)
+    assert min(drawn.data[0].x) == 1e-9
+    assert "plain no more than rounding, other 0.6" in said
+
+
+def test_scaling_tells_where_a_step_goes():
+    published = scaling.points()
+    some = [published.isel(point=[0, 1]), published.isel(point=[-1])]
+    plan = {"link": "NVLink V100", "network": "10 Gbit Ethernet"}
+    weak = scaling.predict(25.6e6, 0.1, [1, 8, 64], **plan)
+    strong = scaling.predict(25.6e6, 0.1, [1, 8], scaling="strong", **plan)
+    drawn, said = figures.distributed.scaling(weak, strong, some, 8)
+    bars = [trace for trace in drawn.data if trace.type == "bar"]
+    assert np.sum([bar.y for bar in bars], 0) == pytest.approx([100, 100])
+    assert f"efficiency {100 * float(weak.efficiency[1]):.0f} %" in plain(said)
+    dots = [trace for trace in drawn.data if "published" in trace.name]
+    assert dots[0].y == pytest.approx(100 * some[0].efficiency)
+    assert "TensorFlow" in dots[0].text[0]
+    _, said = figures.distributed.scaling(weak, strong, some, 64)
+    assert said.endswith("One batch shared out: there are more devices than samples.")
+
+
+def test_what_does_not_fit_is_said():
+    _, said = figures.distributed.too_large(112e9, 32e9)
+    assert "all of its 112 GB" in said
+
+
+def test_to_target_ends_a_line_where_a_seed_did_not_get_there():
+    rules, sizes, seeds = ["tuned", "other"], [32, 128], [0, 1]
+    steps = xr.DataArray(
+        np.array([[[90.0, 110], [39, 41]], [[100, 100], [40, np.nan]]]),
+        {"rule": rules, "batch_size": sizes, "seed": seeds}, ["rule", "batch_size", "seed"],
+    )  # fmt: skip
+    fast = 100 / steps.rename(batch_size="devices").assign_coords(devices=[1, 4])
+    drawn, said = figures.distributed.to_target(steps, fast, target="60 %")
+    lines = {
+        (trace.name, trace.xaxis): [*trace.x]
+        for trace in drawn.data
+        if trace.mode == "lines+markers"
+    }
+    assert lines["tuned", "x"] == [32, 128]
+    assert lines["other", "x"] == [32]
+    assert lines["other", "x2"] == [1]
+    assert "Soonest with 4 devices: 2.5 times as fast" in said
+    assert "From 1 to 4 devices" in said
+
+
+def test_a_ring_shows_whose_numbers_are_where():
+    steps = ring.ring(3)
+    states = [*ring.run(steps, np.eye(3)[:, None].repeat(3, 1))]
+    sends = [(m.sender, m.receiver, m.chunk) for m in steps[1]]
+    drawn, said = figures.distributed.ring(states[1], sends, 1)
+    assert drawn.data[0].text[1][0] == "A+B"
+    assert len(drawn.layout.annotations) == 3
+    assert "After 1 step of 4: 0 of 9 chunks" in said
+    _, said = figures.distributed.ring(states[-1], [], 4)
+    assert "After 4 steps of 4: 9 of 9" in said
+
+
+def test_the_worst_prediction_is_named():
+    published = scaling.points().isel(point=[0, 1, 12])
+    off = published.efficiency + np.array([0.01, -0.02, 0.12])
+    drawn, said = figures.distributed.predicted(published, off)
+    assert drawn.data[1].x == pytest.approx(100 * published.efficiency)
+    assert f"Mean error 5.0 points, the worst 12: {published.model[2].item()} on 2" in said

@@ -15,7 +15,8 @@ EVEN, UNEVEN = [1, 1, 1, 1], [5, 1, 1, 1]
 
 def apart(shares, combine, **options) -> float:
     model = mlp([64, 16, 10], RUNS, **options).double().train()
-    return distance(model, backpropagate, among(shares, backpropagate, combine=combine), *BATCH)
+    other = among(shares, backpropagate, combine=combine)
+    return float(distance(model, backpropagate, other, *BATCH).max())
 
 
 @pytest.mark.parametrize("combine", ["mean", "by samples"])
@@ -66,7 +67,16 @@ def test_what_is_frozen_gets_no_gradient():
     frozen = next(model.parameters()).requires_grad_(False)
     among(EVEN, backpropagate)(model, *BATCH)
     assert frozen.grad is None
-    assert distance(model, backpropagate, among(EVEN, backpropagate), *BATCH) < 1e-14
+    assert distance(model, backpropagate, among(EVEN, backpropagate), *BATCH).max() < 1e-14
+
+
+def test_each_network_has_its_own_distance():
+    model = mlp([64, 16, 10], RUNS, norm=BatchNorm).double().train()
+    both = distance(model, backpropagate, among(EVEN, backpropagate), *BATCH)
+    second = single(model.unstack(1)).train()
+    alone = (BATCH[0], BATCH[1][1:])
+    one = distance(second, backpropagate, among(EVEN, backpropagate), *alone)
+    torch.testing.assert_close(both[1:], one)
 
 
 def test_comparing_leaves_the_model_as_it_was():

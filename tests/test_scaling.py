@@ -4,6 +4,7 @@ from nnopt_lab.distributed.scaling import (
     FITTED,
     LINKS,
     TEXTBOOK,
+    WORKLOADS,
     Free,
     all_reduce_seconds,
     efficiency_of,
@@ -240,3 +241,19 @@ def test_sixty_four_times_the_devices_are_eleven_times_as_fast():
     few, many = bert.isel(point=0), bert.isel(point=-1)
     assert float(many.devices / few.devices) == 64
     assert float(few.minutes / many.minutes) == pytest.approx(11, abs=0.5)
+
+
+def test_workloads_are_what_was_published():
+    published = points()
+    names = set(published.model.values.tolist()) & set(WORKLOADS)
+    assert names == {"ResNet-50", "VGG16", "BERT-base"}
+    for name in names:
+        load = WORKLOADS[name]
+        rows = (published.model == name) & (published.batch == load.batch)
+        assert load.seconds in published.step_seconds[rows.values].values
+        assert load.parameters in published.parameters[rows.values].values
+    assert WORKLOADS["GPT, 7 billion"].memory == 112e9
+    per_weight = {
+        load.seconds / load.parameters for name, load in WORKLOADS.items() if name.startswith("GPT")
+    }
+    assert all(seconds == pytest.approx(1.288 / 1.2e9, rel=0.001) for seconds in per_weight)

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable, Sequence
 
+from nnopt_lab.networks import Model
+
 import torch
 from torch import Tensor, nn
 
@@ -86,25 +88,32 @@ def _buffers(model: nn.Module) -> dict[str, Tensor]:
     return {name: buffer.clone() for name, buffer in model.named_buffers()}
 
 
-def distance(model: nn.Module, one: Gradient, other: Gradient, x: Tensor, y: Tensor) -> float:
+def distance(model: Model, one: Gradient, other: Gradient, x: Tensor, y: Tensor) -> Tensor:
     """Return how far another gradient lies from the first, as a share of the length of the first.
 
     Parameters
     ----------
-    model : nn.Module
-        Its weights and buffers are left as they are; ``.grad`` is cleared.
+    model : Model
+        K networks; their weights and buffers are left as they are, ``.grad`` is cleared.
     one, other : callable
         As for ``among``.
     x, y : Tensor
         A batch.
+
+    Returns
+    -------
+    Tensor
+        Of each network, shape (K,).
     """
     before = {name: value.clone() for name, value in model.state_dict().items()}
     found = []
     for gradient in (one, other):
         model.zero_grad()
         gradient(model, x, y)
-        parts = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
-        found.append(torch.cat(parts).double())
+        gradients = (p.grad for p in model.parameters() if p.grad is not None)
+        parts = [each.reshape(model.n_networks, -1) for each in gradients]
+        found.append(torch.cat(parts, 1).double())
         model.load_state_dict(before)
     model.zero_grad()
-    return float((found[1] - found[0]).norm() / found[0].norm())
+    lengths: Tensor = (found[1] - found[0]).norm(dim=1) / found[0].norm(dim=1)
+    return lengths

@@ -39,6 +39,7 @@ BUCKET = 25 * 2**20  # bytes
 # Seconds, from NCCL's src/graph/tuning.cc (2022), protocol "simple", as the latencies of ``LINKS``.
 RING_BEGINS, TREE_LATENCY = 8.4e-6, 28e-6
 BYTES = 4  # of a gradient's number
+STATE = 16  # bytes a parameter: weight, gradient, Adam's two averages, 4 bytes each
 BACKWARD = 2 / 3  # of the compute time
 
 
@@ -101,6 +102,43 @@ class Free:
 
 TEXTBOOK = Free(tax=0.0, hidden=1.0)  # nothing is lost, and all that can hide does
 FITTED = Free(tax=0.05, hidden=0.45)  # what ``fit(points())`` gives
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A model in training on one device, as ``predict`` asks for it.
+
+    Parameters
+    ----------
+    parameters : float
+    seconds : float
+        A step on one device.
+    batch : int
+        Samples of that step.
+    source : str
+        Where ``seconds`` comes from.
+    """
+
+    parameters: float
+    seconds: float
+    batch: int
+    source: str
+
+    @property
+    def memory(self) -> float:
+        """Bytes of weights, gradients and Adam's state on each device."""
+        return STATE * self.parameters
+
+
+_ADLR = "in proportion to 1.288 s of 1.2 billion on a V100, nv-adlr.github.io/MegatronLMV1"
+# Those of ``points`` have its names. GPT's samples are 1024 tokens long.
+WORKLOADS = {
+    "ResNet-50": Workload(25.6e6, 0.097, 32, "PyTorch DDP 1.4 on a V100, as in points()"),
+    "VGG16": Workload(138.4e6, 0.41558, 64, "TensorFlow on a P100, as in points()"),
+    "BERT-base": Workload(110.1e6, 0.22037, 32, "OneFlow on a V100, as in points()"),
+    "GPT-2, 1.5 billion": Workload(1.5e9, 1.61, 8, _ADLR),
+    "GPT, 7 billion": Workload(7e9, 7.51, 8, _ADLR),
+}
 
 
 def all_reduce_seconds(

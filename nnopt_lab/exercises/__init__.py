@@ -1,12 +1,21 @@
 """Exercises that check themselves, and the questions and findings of each lesson."""
 
-from nnopt_lab.exercises import evidence, normalization, primer, pruning, schedules, shuffling
+from nnopt_lab.exercises import (
+    distributed,
+    evidence,
+    normalization,
+    primer,
+    pruning,
+    schedules,
+    shuffling,
+)
 from nnopt_lab.exercises.answers import answers
 from nnopt_lab.exercises.exercise import Exercise
 
 __all__ = [
     "Exercise",
     "answers",
+    "distributed",
     "evidence",
     "normalization",
     "primer",

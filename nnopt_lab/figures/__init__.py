@@ -2,6 +2,7 @@
 
 from nnopt_lab.figures import (
     charts,
+    distributed,
     evidence,
     normalization,
     primer,
@@ -13,6 +14,7 @@ from nnopt_lab.figures import (
 
 __all__ = [
     "charts",
+    "distributed",
     "evidence",
     "normalization",
     "primer",

@@ -85,6 +85,9 @@ QUANTITIES = {
     "buffer": Quantity("samples in the buffer", axis=theme.LOG_TICKS),
     "shards": Quantity("files"),
     "workers": Quantity("workers"),
+    "steps_to_target": Quantity("steps to the target", axis={"rangemode": "tozero"}),
+    "devices": Quantity("devices", axis={"type": "log", "tickvals": [*4.0 ** np.arange(6)]}),
+    "efficiency": Quantity("efficiency", "%", _percent, {"range": [0, 112]}),
     "epochs": Quantity("epochs", axis=theme.LOG_TICKS),
     "error": Quantity("squared error", axis=theme.DECADES),
     "size": Quantity("file, compared with the dense one", "%", _percent, theme.LOG_TICKS),
@@ -255,7 +258,11 @@ def intervals(values: xr.DataArray, *, title: str, **layout: Any) -> tuple[go.Fi
 
 
 def claims(
-    verdicts: Sequence[Verdict], *, title: str, within: tuple[float, float] | None = None
+    verdicts: Sequence[Verdict],
+    *,
+    title: str,
+    within: tuple[float, float] | None = None,
+    each: str = "one seed",
 ) -> tuple[go.Figure, str]:
     """Draw a row for each claim: its seeds, its interval, its margin, and its outcome in words.
 
@@ -267,6 +274,8 @@ def claims(
     within : tuple of float, optional
         The range of the axis, where a few large differences would hide the small ones; an arrow
         tells on which side a mean lies outside.
+    each : str
+        What a difference was measured on.
 
     Raises
     ------
@@ -278,7 +287,7 @@ def claims(
         raise ValueError(f"the units are {sorted(units)}; give verdicts in one unit.")
     places = np.arange(len(verdicts))
     seeds = {
-        "type": "scatter", "mode": "markers", "name": "one seed", "opacity": 0.6,
+        "type": "scatter", "mode": "markers", "name": each, "opacity": 0.6,
         "x": np.concatenate([v.differences for v in verdicts]),
         "y": np.repeat(places + 0.12, [len(v.differences) for v in verdicts]),
         "marker": {"color": theme.COLOURS[1], "symbol": "circle-open", "size": 7},

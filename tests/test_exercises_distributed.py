@@ -1,0 +1,236 @@
+"""The lesson on distributed training: checks with typical wrong answers, questions answered."""
+
+from nnopt_lab.distributed import scaling
+from nnopt_lab.exercises import distributed as LESSON
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+SEEDS = np.array([-0.001, 0.001] * 4)
+
+
+def by_hand(n):
+    """Collect all at rank 0, one after the other, and hand it out again."""
+    chunks = range(n)
+    collect = [[(rank, 0, chunk, True)] for rank in range(1, n) for chunk in chunks]
+    return collect + [[(0, rank, chunk, False)] for rank in range(1, n) for chunk in chunks]
+
+
+def at_once(n):
+    """Send to rank 0 all at the same time; two ranks do it right."""
+    return [[(i, 0, 0, True) for i in range(1, n)]] if n > 2 else LESSON._solve_ring(n)
+
+
+def half(n):
+    return LESSON._solve_ring(n)[: n - 1]
+
+
+def adding(n):
+    return [[(*message[:3], True) for message in step] for step in LESSON._solve_ring(n)]
+
+
+def over_links(n):
+    """Two chunks of a rank in a step."""
+    steps = LESSON._solve_ring(n)
+    return [
+        [message for step in steps[i : i + 2] for message in step] for i in range(0, len(steps), 2)
+    ]
+
+
+def in_parts(weight, *, clear=True):
+    def rule(net, x, y, n):
+        if clear:
+            net.zero_grad()
+        for mine in torch.arange(len(x)).chunk(n):
+            loss = torch.nn.functional.cross_entropy(net(x[mine]), y[mine])
+            (weight(n, len(mine) / len(x)) * loss).backward()
+
+    return rule
+
+
+def sampled(tell):
+    def rule(sampler, epochs):
+        orders = []
+        for epoch in range(epochs):
+            tell(sampler, epoch)
+            orders.append([*sampler])
+        return orders
+
+    return rule
+
+
+WRONG = [
+    ("average", (lambda gradients, sizes: torch.stack(gradients).sum(0),), "N times as long"),
+    ("average", (lambda gradients, sizes: torch.stack(gradients).mean(0),), "weight them"),
+    ("average", (lambda g, sizes: LESSON._solve_average(g, sizes) * sum(sizes),), "divide by"),
+    ("average", (lambda gradients, sizes: gradients[0],), "off by"),
+    ("average", (lambda gradients, sizes: gradients,), "return a tensor"),
+    ("speed_up", (lambda c, a, n: n,), "takes time, too"),
+    ("speed_up", (lambda c, a, n: c / (c + a),), "the efficiency"),
+    ("speed_up", (lambda c, a, n: n * (c + a) / c,), "Upside down"),
+    ("speed_up", (lambda c, a, n: (c + a) / c / n,), "Upside down"),
+    ("speed_up", (lambda c, a, n: c / (c / n + a),), "shares one batch out"),
+    ("sent", (lambda p, n: 2 * (n - 1) / n * p,), "has 4 bytes"),
+    ("sent", (lambda p, n: 4 * (n - 1) / n * p,), "as much again"),
+    ("sent", (lambda p, n: 4 * p,), "all of the gradient"),
+    ("sent", (lambda p, n: 8 * p,), "its own chunk"),
+    ("sent", (lambda p, n: 8 * p * (n - 1),), "a chunk is 1/N"),
+    ("sent", (lambda p, n: 4 * p * (n - 1),), "each of the others"),
+    ("ring", (by_hand,), "it takes 4 steps; 2 are enough"),
+    ("ring", (at_once,), "another message of this step"),
+    ("ring", (half,), "the sum over all ranks is"),
+    ("ring", (adding,), "the sum over all ranks is"),
+    ("ring", (over_links,), "a rank sends twice"),
+    ("ring", (lambda n: [[(0, 1)]],), "give (sender, receiver, chunk, adds)"),
+    ("ring", (lambda n: 3,), "a list of steps"),
+    ("ring", (lambda n: [[(0, n, 0, True)]],), "receiver must be from 0"),
+    ("ring", (lambda n: [],), "the sum over all ranks is"),
+    ("rate", (lambda s, b, n: 0.05 * b / 64 * min(1, s / n),), "that step is lost"),
+    ("rate", (lambda s, b, n: 0.05 * b / 64 * (s + 1) / n,), "the rate stays"),
+    ("rate", (lambda s, b, n: 0.05 * min(1, (s + 1) / n),), "The batch is missing"),
+    ("rate", (lambda s, b, n: 0.05 * (b / 64) ** 0.5 * min(1, (s + 1) / n),), "square-root"),
+    ("rate", (lambda s, b, n: 0.05 * b / 64,), "after warm-up"),
+    ("in_parts", ("a", LESSON._solve_parts), "no more noise"),
+    ("in_parts", ("c", LESSON._solve_parts), "the same samples"),
+    ("in_parts", ("b", in_parts(lambda n, share: 1)), "still 8 times as long"),
+    ("in_parts", ("b", in_parts(lambda n, share: 1 / n)), "3, 3, 3 and 1"),
+    ("in_parts", ("b", in_parts(lambda n, share: share, clear=False)), "clear .grad first"),
+    ("in_parts", ("b", in_parts(lambda n, share: 0)), "not the gradient"),
+    ("in_parts", ("b", lambda net, x, y, n: None), "no gradient"),
+    ("of_all", ("a", LESSON._solve_accuracy), "weights are the same"),
+    ("of_all", ("b", LESSON._solve_accuracy), "seventh digit"),
+    ("of_all", ("c", lambda r, s: np.mean([a / b for a, b in zip(r, s, strict=True) if b])),
+     "still the mean"),
+    ("of_all", ("c", lambda right, seen: sum(right)), "is right"),
+    ("epochs", ("b", LESSON._solve_epochs), "steps of two"),
+    ("epochs", ("c", LESSON._solve_epochs), "share one order"),
+    ("epochs", ("a", sampled(lambda sampler, epoch: None)), "same order"),
+    ("epochs", ("a", sampled(lambda sampler, epoch: sampler.set_epoch(epoch + 1))), "set_epoch(0)"),
+    ("epochs", ("a", sampled(lambda sampler, epoch: sampler.set_epoch(epoch * (1 + sampler.rank)))),
+     "together must see each"),
+    ("epochs", ("a", lambda sampler, epochs: []), "give 4 orders"),
+]  # fmt: skip
+
+
+def labelled(name="test_accuracy", **axes):
+    """Return an array of zeros, with a little noise over eight seeds."""
+    shape = [len(values) for values in axes.values()]
+    values = np.zeros([*shape, 8]) + SEEDS
+    return xr.DataArray(values, {**axes, "seed": np.arange(8)}, [*axes, "seed"], name=name)
+
+
+KINDS = [LESSON.PLAIN, LESSON.DROPOUT, LESSON.NORMED]
+RULES = [LESSON.TUNED, LESSON.LINEAR, LESSON.WARM]
+
+
+def distances(**far):
+    found = 0 * labelled("distance", combine=["mean", "sum", "by samples"], kind=KINDS)
+    found.loc[{"combine": "sum"}] = 3
+    for kind, value in far.items():
+        found.loc[{"kind": kind}] += value + SEEDS
+    return found
+
+
+@pytest.mark.parametrize(
+    ("far", "answer", "holds"),
+    [
+        ({LESSON.DROPOUT: 0.9, LESSON.NORMED: 0.6}, "the plain one only", [True] * 5),
+        ({LESSON.NORMED: 0.6}, "plain and with dropout", [True] * 5),
+        ({}, "all three", [True, True, True, True, False]),
+        (dict.fromkeys(KINDS, 0.5), "none of them", [False, False, True, True, True]),
+    ],
+)
+def test_for_whom_the_gradient_is_the_same(far, answer, holds):
+    uneven = distances()
+    uneven.loc[{"combine": "mean"}] = 0.2 + SEEDS
+    asked = LESSON.same(distances(**far), uneven)
+    assert asked["predict"].answers[asked["predict"].right] == answer
+    assert [row["holds"] for row in asked["shows"].rows] == holds
+
+
+def test_a_gradient_that_is_combined_otherwise_is_found_out():
+    even, uneven = distances(), distances()
+    even.loc[{"combine": "sum"}] = 4
+    uneven.loc[{"combine": "by samples"}] = 0.2
+    rows = LESSON.same(even, uneven)["shows"].rows
+    assert [row["holds"] for row in rows] == [True, False, False, False, False]
+
+
+def test_the_best_published_on_32_devices():
+    published = scaling.points()
+    asked = LESSON.as_many_times(published)
+    assert asked["predict"].measured.startswith("25.6 times; three others")
+    assert all(row["holds"] for row in asked["shows"].rows)
+    ideal = published.assign(efficiency=1 + 0 * published.efficiency)
+    assert not any(row["holds"] for row in LESSON.as_many_times(ideal)["shows"].rows)
+
+
+def test_each_series_counts_once_at_its_most_devices():
+    published = scaling.points()
+    last = LESSON.at_most_devices(published)
+    used = published.isel(point=(published.fitted & (published.base_devices == 1)).values)
+    assert last.size == len(set(scaling.series(used)))
+    assert 0.9015 not in last.values  # ResNet-50 on 8, where the series has 32
+    assert float(last.min()) == pytest.approx(0.68, abs=0.005)
+
+
+def steps(*tuned):
+    found = labelled("steps", rule=RULES, batch_size=[32, 128, 512, 2048])
+    found += np.array(tuned)[:, None]
+    found.loc[{"rule": LESSON.LINEAR, "batch_size": 2048, "seed": [0, 3]}] = np.nan
+    return found
+
+
+def test_how_many_fewer_steps():
+    owners = scaling.time_to_train()
+    asked = LESSON.fewer_steps(steps(1200, 400, 160, 100), owners)
+    assert asked["predict"].measured.startswith("4.0")
+    assert [row["holds"] for row in asked["shows"].rows] == [True] * 4
+    bad = steps(1200, 600, 400, 100)
+    bad.loc[{"rule": LESSON.WARM, "batch_size": 2048, "seed": 0}] = np.nan
+    owners = owners.assign(minutes=1 + 0 * owners.minutes)
+    rows = LESSON.fewer_steps(bad, owners)["shows"].rows
+    assert [row["holds"] for row in rows] == [False] * 4
+
+
+def test_claims_read_the_right_differences():
+    shared = labelled(kind=[LESSON.PLAIN, LESSON.NORMED], workers=[1, 8])
+    shared.loc[{"kind": LESSON.NORMED, "workers": 1}] += 0.06
+    curves = {}
+    for size, at in ((32, [600, 1200]), (128, [80, 800]), (512, [100, 200]), (2048, [40, 60, 200])):
+        curves[size] = labelled(rule=RULES, step=at)
+    curves[128].loc[{"step": 800}] += 0.7
+    curves[2048].loc[{"step": 60}] += 0.6  # after as many samples: step 50, half-way from 0
+    curves[2048].loc[{"step": 200}] += 0.75
+    curves[2048].loc[{"step": 200, "rule": LESSON.LINEAR}] -= 0.3
+    curves[2048].loc[{"step": 200, "rule": LESSON.WARM}] += 0.01
+    verdicts = LESSON.claims(shared, curves, scaling.points())
+    assert [round(v.interval.mean) for v in verdicts] == [-13, 0, 6, 40, 30, -1]
+    assert {v.margin for v in verdicts} == {2}
+    assert len(verdicts[0].differences) == 17
+
+
+def test_what_is_said_further_down():
+    assert all(row["holds"] for row in LESSON.sent_around(5).rows)
+    used = scaling.points().isel(point=scaling.points().fitted.values)
+    true = used.efficiency
+    rows = LESSON.predicts(used, true + 0.01, true + 0.1).rows
+    assert [row["holds"] for row in rows] == [True, True, False]
+    rows = LESSON.predicts(used, true + 0.2, true + 0.1).rows
+    assert [row["holds"] for row in rows] == [False, False, True]
+    double = labelled("steps", batch_size=[2048, 4096]) + 90
+    assert LESSON.walled(double).rows[0]["holds"]
+    double.loc[{"batch_size": 4096}] = 45 + SEEDS
+    assert not LESSON.walled(double).rows[0]["holds"]
+
+
+def test_a_ring_the_other_way_round_is_right_too():
+    def turned(n):
+        return [
+            [((-s) % n, (-r) % n, c, adds) for s, r, c, adds in step]
+            for step in LESSON._solve_ring(n)
+        ]
+
+    assert LESSON.ring.check(turned).outcome == "right"
