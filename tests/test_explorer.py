@@ -174,6 +174,8 @@ def test_ranges_of_log_axes_are_in_decades_and_apart_from_linear_ones():
         ([go.Bar(x=[1, 2], y=[5, 6]), go.Bar(x=[4], y=[1])], {}, "xaxis", (0.5, 4.5)),
         ([go.Bar(x=[-4, 2], y=[1, 2], orientation="h")], {}, "xaxis", (-4, 2)),
         ([go.Bar(x=[-4, 2], y=[1, 3], orientation="h")], {}, "yaxis", (0, 4)),
+        ([go.Bar(x=[3, 4], y=[1, 2], base=[5, 6], orientation="h")], {}, "xaxis", (0, 10)),
+        ([go.Bar(x=[3, 4], y=[1, 2], base=[5, 6], orientation="h")], {}, "yaxis", (0.5, 2.5)),
         ([go.Bar(y=[1, 2]), go.Bar(y=[3, -1])], {"barmode": "stack"}, "yaxis", (-1, 4)),
         ([go.Bar(y=[1, 2]), go.Bar(y=[3, -1])], {"barmode": "group"}, "yaxis", (-1, 3)),
         ([go.Scatter(y=[7, 8, 9])], {}, "xaxis", (0, 2)),

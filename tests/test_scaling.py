@@ -6,6 +6,7 @@ from nnopt_lab.distributed.scaling import (
     TEXTBOOK,
     WORKLOADS,
     Free,
+    Link,
     all_reduce_seconds,
     efficiency_of,
     fit,
@@ -104,9 +105,12 @@ def test_shared_out_a_batch_scales_worse_than_when_each_keeps_its_own():
         ({"devices": [2.5]}, "is 2.5; give a whole number from 1."),
         ({"devices": [True]}, "is True; give a whole number from 1."),
         ({"per_node": 0}, "is 0; give a whole number from 1."),
-        ({"link": "NVLink"}, "link is 'NVLink'; give one of NVLink P100, "),
+        ({"link": "NVLink"}, "link is 'NVLink'; give a Link, or one of NVLink P100, "),
         ({"network": None}, "16 devices are 2 nodes: name the network between them."),
-        ({"devices": [1], "network": "foo"}, "network is 'foo'; give one of NVLink P100, "),
+        (
+            {"devices": [1], "network": "foo"},
+            "network is 'foo'; give a Link, or one of NVLink P100, ",
+        ),
         ({"devices": [np.nan]}, "is nan; give a whole number from 1."),
         ({"scaling": "strange"}, "scaling is 'strange'; give 'weak' or 'strong'."),
     ],
@@ -257,3 +261,12 @@ def test_workloads_are_what_was_published():
         load.seconds / load.parameters for name, load in WORKLOADS.items() if name.startswith("GPT")
     }
     assert all(seconds == pytest.approx(1.288 / 1.2e9, rel=0.001) for seconds in per_weight)
+
+
+def test_a_link_of_ones_own_may_be_given():
+    named = predict(25e6, 0.1, [1, 8, 64], link="NVLink V100", network="100 Gbit InfiniBand")
+    own = predict(25e6, 0.1, [1, 8, 64], link=LINKS["NVLink V100"], network=Link(12e9, 14e-6))
+    assert named.equals(own)
+    for bad in ((0, 1e-6), (1e9, -1), (float("nan"), 0)):
+        with pytest.raises(ValueError, match="give a bandwidth above 0, and a latency from 0"):
+            Link(*bad)

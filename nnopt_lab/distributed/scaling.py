@@ -59,6 +59,10 @@ class Link:
     bandwidth: float
     latency: float
 
+    def __post_init__(self) -> None:
+        if not (0 < self.bandwidth < math.inf and 0 <= self.latency < math.inf):
+            raise ValueError(f"{self}; give a bandwidth above 0, and a latency from 0.")
+
 
 # Bandwidths are rules of thumb for what an all-reduce among all devices of a node reaches, below
 # the nominal rates (V100 150, A100 300, H100 450 GB/s); that of A100 is NCCL's own. Ethernet gets
@@ -142,7 +146,12 @@ WORKLOADS = {
 
 
 def all_reduce_seconds(
-    n_bytes: float, devices: int, *, per_node: int = 8, link: str, network: str | None = None
+    n_bytes: float,
+    devices: int,
+    *,
+    per_node: int = 8,
+    link: str | Link,
+    network: str | Link | None = None,
 ) -> float:
     """Return how long it takes to add up gradients on all devices.
 
@@ -154,8 +163,8 @@ def all_reduce_seconds(
         From 1; on one there is nothing to add.
     per_node : int
         Devices of a node.
-    link, network : str
-        Between the devices of a node and between nodes: names in ``LINKS``.
+    link, network : str or Link
+        Between the devices of a node and between nodes: names in ``LINKS``, or others.
     """
     _above_zero("n_bytes", n_bytes)
     _whole("a number of devices", devices)
@@ -179,8 +188,8 @@ def predict(
     seconds: float,
     devices: Sequence[int],
     *,
-    link: str,
-    network: str | None = None,
+    link: str | Link,
+    network: str | Link | None = None,
     per_node: int = 8,
     scaling: str = "weak",
     free: Free = FITTED,
@@ -195,9 +204,9 @@ def predict(
         A step on one device, for one device's batch, above 0.
     devices : sequence of int
         From 1 each.
-    link, network : str
-        Between the devices of a node and between nodes: names in ``LINKS``. ``network`` is needed
-        where there is more than one node.
+    link, network : str or Link
+        Between the devices of a node and between nodes: names in ``LINKS``, or others.
+        ``network`` is needed where there is more than one node.
     per_node : int
         Devices of a node, from 1.
     scaling : {"weak", "strong"}
@@ -402,9 +411,11 @@ def leave_one_out(found: xr.Dataset) -> xr.DataArray:
     return predicted
 
 
-def _link(name: str, value: str | None) -> Link:
+def _link(name: str, value: str | Link | None) -> Link:
+    if isinstance(value, Link):
+        return value
     if value not in LINKS:
-        raise ValueError(f"{name} is {value!r}; give one of {', '.join(LINKS)}.")
+        raise ValueError(f"{name} is {value!r}; give a Link, or one of {', '.join(LINKS)}.")
     return LINKS[value]
 
 

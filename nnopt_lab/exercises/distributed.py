@@ -22,7 +22,7 @@ PLAIN, DROPOUT, NORMED = "plain", "with dropout", "with batch norm"
 TUNED, LINEAR, WARM = "tuned", "linear rule", "linear rule, warm-up"
 
 
-def same(even: xr.DataArray, uneven: xr.DataArray) -> dict[str, Any]:
+def same(even: xr.DataArray, uneven: xr.DataArray, again: xr.DataArray) -> dict[str, Any]:
     """Ask for which networks several workers form the gradient of one.
 
     Parameters
@@ -30,6 +30,8 @@ def same(even: xr.DataArray, uneven: xr.DataArray) -> dict[str, Any]:
     even, uneven : xarray.DataArray
         Distance from the gradient of one worker, as a share of its length, in equal and in other
         parts; dimensions ``combine`` (mean, sum, by samples), ``kind`` and ``seed``.
+    again : xarray.DataArray
+        The same of one worker that forms it a second time; dimensions ``kind`` and ``seed``.
     """
     mean = even.sel(combine="mean", drop=True)
     kinds = (PLAIN, DROPOUT, NORMED)
@@ -49,7 +51,7 @@ def same(even: xr.DataArray, uneven: xr.DataArray) -> dict[str, Any]:
             answers[plain, dropped, normed],
             "A mean of means over equal parts is the mean over all, if what a sample does to the "
             "gradient depends on nothing else. Batch norm looks at the other samples of the "
-            "worker; dropout draws by chance, so it does not even agree with itself.",
+            "worker; dropout draws by chance, so not even one worker agrees with itself.",
         ),
         "shows": Findings(
             {
@@ -62,6 +64,9 @@ def same(even: xr.DataArray, uneven: xr.DataArray) -> dict[str, Any]:
                 ),
                 "A mean weighted by samples is not.": bool(
                     (other.sel(combine="by samples") < ROUNDING).all()
+                ),
+                "With dropout not even one worker agrees with itself.": (
+                    again.sel(kind=DROPOUT, drop=True) - 0.05
                 ),
                 "With batch norm every way is off by more than 5 %.": (
                     even.sel(kind=NORMED, drop=True).min("combine") - 0.05
@@ -80,8 +85,8 @@ def as_many_times(published: xr.Dataset) -> dict[str, Any]:
         As ``scaling.points`` returns.
     """
     is_asked = (published.model == "BERT-base") & (published.batch == 32)
-    found = published.efficiency[(is_asked & (published.devices == 32)).values]
-    fast = np.sort(32 * found.values)
+    found = published.isel(point=(is_asked & (published.devices == 32)).values)
+    fast, rate = np.sort(32 * found.efficiency.values), found.efficiency / found.step_seconds
     last = at_most_devices(published)
     return {
         "predict": Prediction(
@@ -89,18 +94,19 @@ def as_many_times(published: xr.Dataset) -> dict[str, Any]:
             "between the machines. How many times as fast as one GPU was the best software?",
             Stops(range(1, 33), unit="times"),
             float(fast[-1]),
-            "T / 32 would be 32 times. But 440 million bytes of gradients go round at each step, "
-            "and only part of that hides behind the computation.",
+            "T / 32 would be 32 times. But 440 million bytes of gradients are summed at each step, "
+            "over a network that moves 12 billion a second: 0.07 s beside 0.22 s of computation, "
+            "and only part of that hides behind it.",
             words=f"{fast[-1]:.1f} times; three others {fast[0]:.1f} to {fast[-2]:.1f} times",
         ),
         "shows": Findings(
             {
-                "The same model on the same 32 GPUs: the best software is 1.5 times as fast as "
-                "the worst.": bool(fast[-1] > 1.5 * fast[0]),
-                "The best software of 17 cases, at most devices: none reaches T / N.": bool(
+                "The same model on the same 32 GPUs: the best software trains more than 1.8 times "
+                "as many samples a second as the worst.": bool(rate.max() > 1.8 * rate.min()),
+                "Of the best software in 17 cases, at most devices, none reaches T / N.": bool(
                     len(last) == 17 and (last < 1).all()
                 ),
-                "Half of them stay below 92 % of it.": bool(last.median() < 0.92),
+                "Half of them lose more than 8 % to it.": bool(last.median() < 0.92),
             }
         ),
     }
@@ -155,7 +161,9 @@ def fewer_steps(steps: xr.DataArray, owners: xr.Dataset) -> dict[str, Any]:
         "shows": Findings(
             {
                 "From 32 to 128, 4 times as large, more than 2.5 times fewer steps.": first - 2.5,
-                "From 512 to 2048, less than 2.5 times.": 2.5 - tuned[512] / tuned[2048],
+                "From 512 to 2048, also 4 times as large, the gain is smaller.": (
+                    first - tuned[512] / tuned[2048]
+                ),
                 "By the linear rule, at 2048, some never get there; with warm-up all do.": (
                     n_late[LINEAR] > 0 and n_late[WARM] == 0
                 ),
@@ -167,9 +175,7 @@ def fewer_steps(steps: xr.DataArray, owners: xr.Dataset) -> dict[str, Any]:
     }
 
 
-def claims(
-    shared: xr.DataArray, curves: dict[int, xr.DataArray], published: xr.Dataset
-) -> list[Verdict]:
+def claims(shared: xr.DataArray, curves: dict[int, xr.DataArray]) -> list[Verdict]:
     """Return the claims of the lesson with their verdicts.
 
     Parameters
@@ -178,8 +184,6 @@ def claims(
         Test accuracy in [0, 1]; dimensions ``kind``, ``workers`` (1 and 8) and ``seed``.
     curves : dict of int to xarray.DataArray
         By batch size, test accuracy in [0, 1]; dimensions ``rule``, ``step`` and ``seed``.
-    published : xarray.Dataset
-        As ``scaling.points`` returns.
     """
 
     def claim(words: str, one: xr.DataArray, other: xr.DataArray, **given: Any) -> Verdict:
@@ -190,15 +194,11 @@ def claims(
     samples = 128 * float(end[128].step)
     equal = curves[2048].interp(step=samples / 2048).sel(rule=TUNED)
     return [
-        Verdict(
-            "N devices take T / N (published efficiency minus 100 %)",
-            100 * (at_most_devices(published).values - 1), margin=2, unit="points",
-        ),
         claim("Eight workers instead of one cost accuracy, plain",
               by_kind[PLAIN].sel(workers=1), by_kind[PLAIN].sel(workers=8)),
         claim("Eight workers instead of one cost accuracy, each its own batch norm",
               by_kind[NORMED].sel(workers=1), by_kind[NORMED].sel(workers=8)),
-        claim("A batch 16 times as large costs accuracy in equal epochs",
+        claim("In 5 epochs, batches of 2048 end lower than batches of 128",
               end[128].sel(rule=TUNED), equal),
         claim("The linear rule costs accuracy, batch 2048",
               end[2048].sel(rule=TUNED), end[2048].sel(rule=LINEAR), compare=False),
@@ -230,24 +230,33 @@ def sent_around(n: int) -> Findings:
     )
 
 
-def predicts(published: xr.Dataset, predicted: xr.DataArray, textbook: xr.DataArray) -> Findings:
+def predicts(
+    published: xr.Dataset, predicted: xr.DataArray, textbook: xr.DataArray, median: xr.DataArray
+) -> Findings:
     """Say how far the model lies from what was published.
 
     Parameters
     ----------
     published : xarray.Dataset
         The fitted points of ``scaling.points``.
-    predicted, textbook : xarray.DataArray
-        Their efficiency, each by a model fitted to all other series, and if all communication hid.
+    predicted, textbook, median : xarray.DataArray
+        Their efficiency: by a model fitted to all other series, if all communication hid, and the
+        median of all other series.
     """
-    off, far = (abs(found - published.efficiency) for found in (predicted, textbook))
+    off, far, middle = (
+        float(abs(found - published.efficiency).mean()) for found in (predicted, textbook, median)
+    )
+    worst = float(abs(predicted - published.efficiency).max())
     return Findings(
         {
-            "On series it was not fitted to, its mean error of efficiency is below 5 points.": bool(
-                off.mean() < 0.05
+            "On series it was not fitted to, its mean error of efficiency is below 5 points.": (
+                off < 0.05
             ),
-            "The textbook's is more than twice that.": bool(far.mean() > 2 * off.mean()),
-            "Some points it misses by more than 15 points.": bool(off.max() > 0.15),
+            "The textbook's is more than twice that.": far > 2 * off,
+            "To say the median of the others each time is worse, but by less than 2 points.": (
+                off < middle < off + 0.02
+            ),
+            "Some points it misses by more than 15 points.": worst > 0.15,
         }
     )
 
@@ -284,6 +293,7 @@ def average(my_average: Rule) -> str:
         parts = [torch.randn(size, 6, generator=generator) for size in sizes]
         means = [part.mean(0) for part in parts]
         given = tensor(my_average([m.clone() for m in means], list(sizes)), (6,), "The gradient")
+        given = given.float()
         right = torch.cat(parts).mean(0)
         if torch.allclose(given, right, atol=1e-5):
             continue
@@ -395,6 +405,9 @@ def ring(my_ring: Rule) -> str:
             senders = [message.sender for message in messages]
             if len(set(senders)) < len(senders):
                 raise Wrong(f"With {n} ranks, a rank sends twice in step {s}: one link, one chunk.")
+        pairs = {(message.sender, message.receiver) for step in steps for message in step}
+        if len(pairs) > n:
+            raise Wrong(f"With {n} ranks there are {len(pairs)} links; a ring has {n}.")
         right = np.isclose(end, numbers.sum(0))
         if not right.all():
             rank, chunk = (int(i) for i in np.argwhere(~right)[0])
@@ -451,6 +464,12 @@ def rate(my_rate: Rule) -> str:
     return "Goyal and others warmed up for five epochs, from the rate of one small batch."
 
 
+def _flat_gradient(net: nn.Module) -> Tensor:
+    if any(parameter.grad is None for parameter in net.parameters()):
+        raise Wrong("There is no gradient: call backward() for each part.")
+    return torch.cat([p.grad.flatten().clone() for p in net.parameters() if p.grad is not None])
+
+
 def _solve_parts(net: nn.Module, x: Tensor, y: Tensor, n: int) -> None:
     net.zero_grad()
     for mine in torch.arange(len(x)).chunk(n):
@@ -476,24 +495,27 @@ def in_parts(diagnosis: Any, mended: Rule) -> str:
         },
     )  # fmt: skip
     generator = Generator().manual_seed(0)
-    net = nn.Linear(5, 3)
+    net, calls = nn.Linear(5, 3), [0]
+    net.register_forward_hook(lambda *_: calls.append(calls.pop() + 1))
     for n_samples, n in ((64, 8), (64, 1), (10, 4)):
         x = torch.randn(n_samples, 5, generator=generator)
         y = torch.randint(3, (n_samples,), generator=generator)
         net.zero_grad()
         nn.functional.cross_entropy(net(x), y).backward()
-        right = net.weight.grad
+        right = _flat_gradient(net)
         net.zero_grad()
         for time in ("", " the second time it is called"):
+            calls[0] = 0
             mended(net, x, y, n)
-            if net.weight.grad is None:
-                raise Wrong("There is no gradient: call backward() for each part.")
-            if right is None or torch.allclose(net.weight.grad, right, atol=1e-6):
-                continue
             where = f"With {n_samples} samples in {n} parts{time}"
+            if calls[0] != n:
+                raise Wrong(f"{where} the network was called {calls[0]} times, not {n}.")
+            found = _flat_gradient(net)
+            if torch.allclose(found, right, atol=1e-6):
+                continue
             if time:
                 raise Wrong(f"{where} it is off: clear .grad first.")
-            if torch.allclose(net.weight.grad, n * right, atol=1e-5):
+            if torch.allclose(found, n * right, atol=1e-5):
                 raise Wrong(f"{where} it is still {n} times as long.")
             if n_samples % n:
                 raise Wrong(f"{where} it is off: they have 3, 3, 3 and 1. Weight them.")

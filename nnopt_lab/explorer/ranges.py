@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 MARGIN = 0.05  # of the range, on either side
 KINDS = ("scatter", "bar", "heatmap")
 # What moves a trace in ways that only the browser computes.
-UNKNOWN = ("stackgroup", "base", "offset", "xperiod", "yperiod", "transpose")
+UNKNOWN = ("stackgroup", "offset", "xperiod", "yperiod", "transpose")
 
 Figure = dict[str, Any]
 
@@ -100,6 +100,9 @@ def _values(figure: Figure, axis: str) -> Iterator[ArrayLike]:
         if trace.get("type") == "heatmap":
             yield _edges(positions, np.shape(trace["z"])["yx".index(direction)])
             continue
+        if "base" in trace and _is_upright(trace, direction):
+            yield np.asarray(trace["base"], dtype=float)
+            positions = positions + np.asarray(trace["base"], dtype=float)
         yield positions
         error = trace.get(f"error_{direction}", {})
         if "array" in error:
@@ -132,7 +135,7 @@ def _edges(positions: NDArray[np.float64], n_cells: int) -> NDArray[np.float64]:
 
 
 def _room_of_bars(bars: list[Figure], direction: str, mode: str) -> Iterable[ArrayLike]:
-    upright = [b for b in bars if ("x" if b.get("orientation") == "h" else "y") == direction]
+    upright = [bar for bar in bars if _is_upright(bar, direction)]
     lying = [b for b in bars if b not in upright]
     if upright:
         yield [0.0]
@@ -141,6 +144,11 @@ def _room_of_bars(bars: list[Figure], direction: str, mode: str) -> Iterable[Arr
     for centres, width in _widths(lying, direction):
         yield centres - width / 2
         yield centres + width / 2
+
+
+def _is_upright(bar: Figure, direction: str) -> bool:
+    """Whether the length of a bar lies along an axis."""
+    return ("x" if bar.get("orientation") == "h" else "y") == direction
 
 
 def _heights_of_stacks(bars: list[Figure], direction: str) -> Iterable[ArrayLike]:

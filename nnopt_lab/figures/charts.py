@@ -258,11 +258,7 @@ def intervals(values: xr.DataArray, *, title: str, **layout: Any) -> tuple[go.Fi
 
 
 def claims(
-    verdicts: Sequence[Verdict],
-    *,
-    title: str,
-    within: tuple[float, float] | None = None,
-    each: str = "one seed",
+    verdicts: Sequence[Verdict], *, title: str, within: tuple[float, float] | None = None
 ) -> tuple[go.Figure, str]:
     """Draw a row for each claim: its seeds, its interval, its margin, and its outcome in words.
 
@@ -274,8 +270,6 @@ def claims(
     within : tuple of float, optional
         The range of the axis, where a few large differences would hide the small ones; an arrow
         tells on which side a mean lies outside.
-    each : str
-        What a difference was measured on.
 
     Raises
     ------
@@ -287,7 +281,7 @@ def claims(
         raise ValueError(f"the units are {sorted(units)}; give verdicts in one unit.")
     places = np.arange(len(verdicts))
     seeds = {
-        "type": "scatter", "mode": "markers", "name": each, "opacity": 0.6,
+        "type": "scatter", "mode": "markers", "name": "one seed", "opacity": 0.6,
         "x": np.concatenate([v.differences for v in verdicts]),
         "y": np.repeat(places + 0.12, [len(v.differences) for v in verdicts]),
         "marker": {"color": theme.COLOURS[1], "symbol": "circle-open", "size": 7},

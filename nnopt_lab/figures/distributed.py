@@ -47,11 +47,10 @@ def lanes(found: xr.Dataset) -> tuple[go.Figure, str]:
         ("all-reduce", 4, "x", begin + ready, reduced),
     ]
     slowest, start = 1 + found.slowest.values, shown.start.values
-    corners = [start, start + ready.values, start + ready.values + shown.all_reduce.values]
+    ends = start + ready.values + shown.all_reduce.values
     path = {
         "type": "scatter", "mode": "lines", "name": "what all wait for",
-        "x": np.stack(corners, 1).ravel(),
-        "y": np.stack([slowest, slowest, np.append(slowest[1:], slowest[-1])], 1).ravel(),
+        "x": np.stack([start, ends], 1).ravel(), "y": slowest.repeat(2),
         "line": {"color": theme.COLOURS[0], "width": 3}, "hoverinfo": "skip",
     }  # fmt: skip
     drawn = theme.figure(
@@ -60,7 +59,7 @@ def lanes(found: xr.Dataset) -> tuple[go.Figure, str]:
         **theme.LEGEND_ABOVE, barmode="overlay",
         yaxis={"range": [MOST_LANES + 0.6, 0.4], "dtick": 1, "showgrid": False},
     )  # fmt: skip
-    total = corners[-1][-1]
+    total = ends[-1]
     share = {name: 100 * float(part.sum()) / total / n for name, *_, part in bars}
     times = ", ".join(f"{part:.0f}{NO_BREAK}% {name}" for name, part in share.items())
     fast = theme.number(n * share["computing"] / 100)
@@ -137,7 +136,7 @@ def scaling(
         As ``scaling.predict`` returns: each device keeps its batch, or one batch is shared out,
         among no more devices than it has samples.
     published : sequence of two xarray.Dataset
-        As ``scaling.points`` returns: of the best implementation of each case, and of others.
+        As ``scaling.points`` returns: what the model was fitted to, and others.
     devices : int
         Where the shares of a step are drawn.
     """
@@ -156,7 +155,7 @@ def scaling(
     dots = [
         _published(name, symbol, found)
         for name, symbol, found in zip(
-            ("best software", "other software"), ("star-diamond", "diamond-open"), published,
+            ("fitted", "not fitted"), ("star-diamond", "diamond-open"), published,
             strict=True,
         )
     ]  # fmt: skip
@@ -311,13 +310,13 @@ def ring(
     cells = {
         "type": "heatmap", "z": within.sum(-1), "zmin": 0, "zmax": n, "showscale": False,
         "xgap": 4, "ygap": 4,
-        "x": 1 + np.arange(n), "y": letters, "colorscale": "Blues", "hoverinfo": "skip",
+        "x": np.arange(n), "y": letters, "colorscale": "Blues", "hoverinfo": "skip",
         "text": [["+".join(letters[cell]) for cell in row] for row in within],
         "texttemplate": "%{text}",
     }  # fmt: skip
     arrows = [
         {
-            "x": chunk + 1.32, "y": int(receiver), "ax": chunk + 1.32, "ay": int(sender),
+            "x": chunk + 0.35, "y": int(receiver), "ax": chunk + 0.35, "ay": int(sender),
             "xref": "x", "yref": "y", "axref": "x", "ayref": "y", "showarrow": True,
             "arrowhead": 2, "arrowwidth": 2, "arrowcolor": theme.COLOURS[2], "text": "",
         }
@@ -325,7 +324,7 @@ def ring(
     ]  # fmt: skip
     drawn = theme.figure(
         [cells], title="A ring all-reduce, chunk by chunk", x="chunk", y="rank", height=380,
-        annotations=arrows, xaxis={"dtick": 1, "range": [0.5, n + 0.5]},
+        annotations=arrows, xaxis={"dtick": 1, "range": [-0.5, n - 0.5]},
         yaxis={"type": "category", "range": [n - 0.5, -0.5]},
     )  # fmt: skip
     n_done = int(within.all(-1).sum())
