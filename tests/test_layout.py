@@ -68,7 +68,8 @@ def test_imports(path):
         further = {"data"} if path.name == "worker.py" else set()
         assert ours <= MAY_USE[mine] | {mine} | further
     if mine in TECHNIQUES:
-        assert roots(path) <= {"torch", "numpy", "xarray", "nnopt_lab"}
+        further = {"psutil"} if path.name == "supervise.py" else set()
+        assert roots(path) <= {"torch", "numpy", "xarray", "nnopt_lab"} | further
     if mine == "figures":
         assert "torch" not in roots(path)
     if mine not in ("explorer", "exercises"):

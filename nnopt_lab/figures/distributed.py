@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 # The parts of a step: name, colour and pattern.
 PARTS = {
     "computation": ("computing", 6, ""),
-    "tax": ("working together", 5, "/"),
+    "tax": ("tax", 5, "/"),
     "exposed": ("all-reduce", 4, "x"),
 }
 ROUNDING = 1e-5  # a distance below it is no more than rounding
@@ -178,7 +178,7 @@ def scaling(
                 [ideal, *curves, *dots], {"title": "devices, log axis", **along.axis},
                 {"title": shown.title, **shown.axis}, 2.2, [theme.vertical(devices)],
             ),
-            "a step there": theme.Panel(
+            f"a step on {devices}": theme.Panel(
                 bars, {"title": "batch", "type": "category"},
                 {"title": "time (%)", "range": [0, 104]},
             ),
@@ -254,10 +254,10 @@ def to_target(steps: xr.DataArray, speed_up: xr.DataArray, *, target: str) -> tu
                 {"title": "batch of all devices, log axis", **theme.LOG_TICKS},
                 {"title": f"steps to {target}, log axis", **theme.LOG_TICKS},
             ),
-            "time": theme.Panel(
+            "speed-up": theme.Panel(
                 [{**trace, "showlegend": False} for trace in _rules(speed_up, "devices")],
                 {"title": "devices, log axis", **along.axis},
-                {"title": "times as fast as one, log axis", **theme.LOG_TICKS},
+                {"title": "times as fast as one, tuned, log axis", **theme.LOG_TICKS},
             ),
         },
         title="From one batch on one device to many", height=420,

@@ -1,0 +1,169 @@
+"""Real processes under torchrun; after each test none of them may be left."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from nnopt_lab.distributed import launch as module
+from nnopt_lab.distributed.launch import RankError, launch, measure
+
+import psutil
+import pytest
+
+WORKER = """
+import json, os, signal, sys, time
+from datetime import timedelta
+from pathlib import Path
+import torch
+import torch.distributed as dist
+from torch.distributed.elastic.multiprocessing.errors import record
+
+@record
+def main():
+    folder, rank = Path(sys.argv[1]), int(os.environ["RANK"])
+    asked = json.loads((folder / "settings.json").read_text())
+    dist.init_process_group("gloo", timeout=timedelta(seconds=5))
+    if rank == 0:
+        (folder / "share").write_text("0.5")
+    if asked.get("fault") and rank == 1:
+        exec(asked["fault"])
+    dist.monitored_barrier(timeout=timedelta(seconds=2), wait_all_ranks=True)
+    total = torch.tensor([float(rank + 1)])
+    dist.all_reduce(total)
+    time.sleep(asked.get("pause", 0))
+    threads = os.environ["OMP_NUM_THREADS"]
+    (folder / f"{rank}.json").write_text(json.dumps([rank, total.item(), threads]))
+    dist.destroy_process_group()
+
+main()
+"""
+
+
+def running(part: Path) -> list[psutil.Process]:
+    """Return the processes that have a path in their command line, or in what they were given."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if str(part) in " ".join(process.cmdline()):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+    return found
+
+
+def wait_until(is_so, seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def worker(tmp_path):
+    path = tmp_path / "worker.py"
+    path.write_text(WORKER)
+    yield path
+    wait_until(lambda: not running(path), seconds=20)
+
+
+def test_each_rank_returns_what_it_found_with_one_thread(worker):
+    shares = []
+    found = launch(worker, 2, {}, report=shares.append)
+    assert found == [[0, 3.0, "1"], [1, 3.0, "1"]]
+    assert shares == [0.5]
+
+
+def test_more_processes_than_cores_take_turns(worker):
+    assert len(launch(worker, os.cpu_count() + 1, {})) == os.cpu_count() + 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("raise ValueError('too bad')", "rank 1 raised ValueError: too bad"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "rank 1 was ended by SIGKILL"),
+        ("time.sleep(1000)", r"rank 0 raised .*[Rr]anks? 1 failed"),
+    ],
+)
+def test_a_rank_that_fails_or_never_arrives_is_named(worker, fault, words):
+    with pytest.raises(RankError, match=words):
+        launch(worker, 2, {"fault": fault})
+
+
+def test_all_end_when_asked_to_stop(worker):
+    shares = []
+    assert launch(worker, 2, {"pause": 1000}, report=shares.append, stop=lambda: shares) == []
+    assert not running(worker)
+
+
+def test_what_does_not_start_says_why(worker):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        options = ["--master-addr=127.0.0.1", f"--master-port={taken.getsockname()[1]}"]
+        with pytest.raises(RankError, match=r"(?s)did not start; they said:.*in use"):
+            launch(worker, 2, {}, options=options)
+
+
+def test_bad_input_is_said(worker):
+    for bad in (0, True, 1.5):
+        with pytest.raises(ValueError, match=r"processes is .*; give a whole number from 1"):
+            launch(worker, bad, {})
+    with pytest.raises(ValueError, match=r"widths is \[\], .*give whole numbers from 1"):
+        measure(1, [], [8])
+    with pytest.raises(ValueError, match=r"batches is \[0\]"):
+        measure(1, [8], [0])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_who_launched_is_interrupted_or_killed(worker, number):
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from nnopt_lab.distributed.launch import launch\n"
+        f"launch({str(worker)!r}, 2, {{'pause': 1000}}, report=lambda share: print(share))"
+    )
+    command = [sys.executable, "-uc", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as kernel:
+        assert kernel.stdout.readline() == b"0.5\n"
+        assert len(running(worker)) > 3
+        kernel.send_signal(number)
+        said = kernel.stderr.read()
+    assert (b"KeyboardInterrupt" in said) == (number == signal.SIGINT)
+
+
+STUBBORN = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if len(sys.argv) == 2:
+    subprocess.Popen([sys.executable, *sys.argv, "child"], start_new_session=True)
+print("there", flush=True)
+time.sleep(1000)
+"""
+
+
+def test_what_ignores_the_request_is_killed_with_its_children(tmp_path):
+    path = tmp_path / "stubborn.py"
+    path.write_text(STUBBORN)
+    command = [sys.executable, Path(module.__file__).parent / "supervise.py"]
+    with subprocess.Popen(
+        [*command, sys.executable, path, "parent"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as supervisor:
+        assert [supervisor.stdout.readline() for _ in range(2)] == [b"there\n"] * 2
+        supervisor.stdin.close()
+        assert supervisor.wait() != 0
+    assert not running(path)
+
+
+def test_real_networks_in_two_processes_form_one_gradient():
+    found = measure(2, [16, 32], [8], steps=3)
+    assert dict(found.sizes) == {"width": 2, "batch": 1, "rank": 2, "step": 3}
+    for name in ("computation", "wait", "all_reduce", "overlapped"):
+        assert bool((found[name] > 0).all())
+    assert float(found.start.min()) == 0
+    assert bool((found.start.diff("step") > 0).all())
+    assert float(found.apart.max()) < 1e-6
+    assert float(found.apart_without_sync.min()) > 0.05
