@@ -75,7 +75,7 @@ def _lane(
     steps, devices = (length.sizes[axis] for axis in ("step", "device"))
     begins, lengths = (each.transpose("step", "device").values.ravel() for each in (begin, length))
     return {
-        "type": "bar", "orientation": "h", "name": name, "base": begins, "x": lengths,
+        "type": "bar", "orientation": "h", "name": name, "base": begins.tolist(), "x": lengths,
         "y": np.tile(1 + np.arange(devices), steps), "width": 0.8,
         "marker": {"color": theme.COLOURS[style], "pattern": {"shape": pattern}},
         "hovertemplate": f"{name}: %{{x:.1f}} ms<extra>device %{{y}}</extra>",
@@ -94,7 +94,8 @@ def meter(distance: xr.DataArray) -> tuple[go.Figure, str]:
     rows = distance.transpose("kind", "seed")
     dots = {
         "type": "scatter", "mode": "markers",
-        "x": np.maximum(rows.values, 1e-9).ravel(), "y": np.repeat(kinds, rows.sizes["seed"]),
+        "x": np.maximum(rows.values, 1e-9).ravel(),
+        "y": np.repeat(kinds, rows.sizes["seed"]).tolist(),
         "marker": {"color": theme.COLOURS[2], "symbol": "diamond-open", "size": 12},
         "hovertemplate": "%{x:.1e}<extra></extra>",
     }  # fmt: skip
@@ -205,7 +206,7 @@ def _published(name: str, symbol: str, found: xr.Dataset) -> theme.Trace:
     rows = zip(*(found[column].values for column in columns), strict=True)
     return {
         "type": "scatter", "mode": "markers", "name": f"published,<br>{name}",
-        "x": found.devices.values, "y": 100 * found.efficiency.values,
+        "x": found.devices.values.tolist(), "y": (100 * found.efficiency).values.tolist(),
         "marker": {"color": theme.COLOURS[3], "symbol": symbol, "size": 10},
         "text": [
             f"{how}, {where}, batch {batch}<br>{' and '.join(filter(None, links))}<br>{source}"
@@ -310,7 +311,7 @@ def ring(
     cells = {
         "type": "heatmap", "z": within.sum(-1), "zmin": 0, "zmax": n, "showscale": False,
         "xgap": 4, "ygap": 4,
-        "x": np.arange(n), "y": letters, "colorscale": "Blues", "hoverinfo": "skip",
+        "x": np.arange(n), "y": letters.tolist(), "colorscale": "Blues", "hoverinfo": "skip",
         "text": [["+".join(letters[cell]) for cell in row] for row in within],
         "texttemplate": "%{text}",
     }  # fmt: skip
