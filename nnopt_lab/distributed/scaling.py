@@ -135,11 +135,11 @@ class Workload:
 
 
 _ADLR = "in proportion to 1.288 s of 1.2 billion on a V100, nv-adlr.github.io/MegatronLMV1"
-# Those of ``points`` have its names. GPT's samples are 1024 tokens long.
+# Those of ``points`` have its names and its times. GPT's samples are 1024 tokens long.
 WORKLOADS = {
-    "ResNet-50": Workload(25.6e6, 0.097, 32, "PyTorch DDP 1.4 on a V100, as in points()"),
-    "VGG16": Workload(138.4e6, 0.41558, 64, "TensorFlow on a P100, as in points()"),
-    "BERT-base": Workload(110.1e6, 0.22037, 32, "OneFlow on a V100, as in points()"),
+    "ResNet-50": Workload(25.6e6, 0.097, 32, "PyTorch DDP 1.4 on a V100"),
+    "VGG16": Workload(138.4e6, 0.41558, 64, "TensorFlow on a P100"),
+    "BERT-base": Workload(110.1e6, 0.22037, 32, "OneFlow on a V100"),
     "GPT-2, 1.5 billion": Workload(1.5e9, 1.61, 8, _ADLR),
     "GPT, 7 billion": Workload(7e9, 7.51, 8, _ADLR),
 }

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.distributed.elastic.multiprocessing.errors import record
 from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 LIMIT = timedelta(seconds=10)  # for any message; gloo's own is 30 minutes
 ARRIVAL = timedelta(seconds=5)  # until a rank that is missing is named
@@ -86,21 +87,13 @@ def phases(rank: Rank, case: Mapping[str, int], steps: int) -> list[list[float]]
         computed = rank.now()
         dist.all_reduce(ready.to(rank.device))  # one number: all have computed
         waited = rank.now()
-        gradient = torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])
+        gradient = _flat(net)
         dist.all_reduce(gradient)
         reduced = rank.now()
-        _take(net, gradient / rank.size)
+        vector_to_parameters(gradient / rank.size, _gradients(net))
         optimizer.step()
         times.append([begin, computed, waited, reduced])
     return times[WARM_UP:]
-
-
-def _take(net: nn.Module, gradient: Tensor) -> None:
-    """Make a flat gradient that of the network."""
-    parameters = [*net.parameters()]
-    parts = gradient.split([p.numel() for p in parameters])
-    for parameter, part in zip(parameters, parts, strict=True):
-        parameter.grad = part.view_as(parameter)
 
 
 def step_seconds(rank: Rank, case: Mapping[str, int], steps: int) -> list[float]:
@@ -138,7 +131,11 @@ def distance(rank: Rank, case: Mapping[str, int], *, sync: bool) -> float:
 
 
 def _flat(net: nn.Module) -> Tensor:
-    return torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])
+    return parameters_to_vector(_gradients(net))
+
+
+def _gradients(net: nn.Module) -> list[Tensor]:
+    return [p.grad for p in net.parameters() if p.grad is not None]
 
 
 @record

@@ -5,9 +5,11 @@ from itertools import pairwise
 from typing import Any
 
 from nnopt_lab.distributed import ring as rings
+from nnopt_lab.distributed import scaling
 from nnopt_lab.exercises.checks import diagnosed, expect, number, tensor
 from nnopt_lab.exercises.exercise import Exercise, Wrong
 from nnopt_lab.explorer import Prediction, Stops
+from nnopt_lab.figures.distributed import ROUNDING
 from nnopt_lab.statistics import Findings, Verdict, interval, paired
 
 import numpy as np
@@ -17,7 +19,6 @@ from torch import Generator, Tensor, nn
 from torch.utils.data import DistributedSampler, TensorDataset
 
 Rule = Callable[..., Any]
-ROUNDING = 1e-5  # of a gradient's length
 PLAIN, DROPOUT, NORMED = "plain", "with dropout", "with batch norm"
 TUNED, LINEAR, WARM = "tuned", "linear rule", "linear rule, warm-up"
 
@@ -120,13 +121,9 @@ def at_most_devices(published: xr.Dataset) -> xr.DataArray:
         As ``scaling.points`` returns.
     """
     used = published.isel(point=(published.fitted & (published.base_devices == 1)).values)
-    names = [used[name].values for name in ("model", "precision", "hardware", "batch")]
-    cases: dict[tuple[Any, ...], int] = {}
-    for i, case in enumerate(zip(*names, strict=True)):
-        kept = cases.get(case)
-        if kept is None or used.devices[i] > used.devices[kept]:
-            cases[case] = i
-    found: xr.DataArray = used.efficiency.isel(point=[*cases.values()])
+    grown = used.sortby("devices")
+    last = {name: i for i, name in enumerate(scaling.series(grown))}  # later ones replace
+    found: xr.DataArray = grown.efficiency.isel(point=[*last.values()])
     return found
 
 
