@@ -11,6 +11,7 @@ from nnopt_lab.distributed.scaling import (
     efficiency_of,
     fit,
     leave_one_out,
+    link_of,
     points,
     predict,
     series,
@@ -270,3 +271,20 @@ def test_a_link_of_ones_own_may_be_given():
     for bad in ((0, 1e-6), (1e9, -1), (float("nan"), 0)):
         with pytest.raises(ValueError, match="give a bandwidth above 0, and a latency from 0"):
             Link(*bad)
+
+
+def test_a_link_follows_from_two_all_reduces():
+    link = Link(2e9, 3e-4)
+    for n in (2, 4):
+        sizes = (30_000.0, 4_400_000.0)
+        took = tuple(all_reduce_seconds(size, n, link=link) for size in sizes)
+        found = link_of(sizes, took, n)
+        assert (found.bandwidth, found.latency) == pytest.approx((2e9, 3e-4))
+    assert link_of((1.0, 1e9), (1e-9, 1.0), 2).latency == 0
+    for bad in (
+        ((2.0, 1.0), (1.0, 2.0), 2),
+        ((1.0, 2.0), (2.0, 1.0), 2),
+        ((1.0, 2.0), (1.0, 2.0), 1),
+    ):
+        with pytest.raises(ValueError, match="give few bytes and many that took longer"):
+            link_of(*bad)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -11,12 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nnopt_lab.distributed.scaling import BYTES, link_of, predict
+from nnopt_lab.distributed.worker import FAULTS, SAMPLES, network
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 HERE = Path(__file__).parent
 BETWEEN_LOOKS = 0.05  # seconds
+# One thread a process; and a group that starts again must not find the addresses of its last life
+# (pytorch issue 135712, still so in 2.13).
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
 LAST_LINES = 20  # of what the processes said, in an error
 
 
@@ -72,13 +77,13 @@ def launch(
         folder = Path(name)
         (folder / "settings.json").write_text(json.dumps(dict(settings)))
         torchrun = [*options, f"--nproc-per-node={processes}", str(program), name]
-        agent = [sys.executable, "-m", "nnopt_lab.distributed.launch", name, *torchrun]
+        agent = [sys.executable, "-m", "nnopt_lab.distributed.agent", name, *torchrun]
         with (folder / "said").open("wb") as said:
             supervisor = subprocess.Popen(
                 [sys.executable, str(HERE / "supervise.py"), *agent],
                 stdin=subprocess.PIPE, stdout=said, stderr=said,
                 start_new_session=True,  # an interrupt of the kernel is not one of theirs
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                env={**os.environ, **ENVIRONMENT},
             )  # fmt: skip
         try:
             is_stopped = _follow(supervisor, folder, report, stop)
@@ -98,7 +103,8 @@ def measure(
     widths: Sequence[int],
     batches: Sequence[int],
     *,
-    steps: int = 20,
+    steps: int = 10,
+    fault: str | None = None,
     report: Callable[[float], object] = lambda share: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> xr.Dataset | None:
@@ -112,17 +118,20 @@ def measure(
         Neurons a layer, and samples of a process, from 1 each: every pair is run.
     steps : int
         That are measured.
+    fault : {None, "raises", "is killed", "never arrives"}
+        What the last of several processes does instead of its work.
     report, stop : callable
         As for ``launch``.
 
     Returns
     -------
     xarray.Dataset, or None if it was stopped
-        By ``width``, ``batch``, ``rank`` and ``step``, in seconds: ``start``, ``computation``,
-        ``wait`` (for the slowest) and ``all_reduce`` of a step in which one follows the other, and
-        ``overlapped``, a step of ``DistributedDataParallel``. By ``width``, ``batch`` and ``rank``:
+        By ``width``, ``batch``, ``device`` (a process) and ``step``, in seconds: ``start``,
+        ``computation``, ``wait`` (for the slowest) and ``all_reduce`` of a step in which one
+        follows the other, and ``overlapped``, a step of ``DistributedDataParallel``; without
+        ``device``: ``slowest``, the one that all wait for. By ``width``, ``batch`` and ``device``:
         ``apart`` and ``apart_without_sync``, the distance of the gradient from that of one process
-        on the samples of all, as a share of its length.
+        on the samples of all, as a share of its length. By ``width``: ``parameters``.
 
     Raises
     ------
@@ -135,30 +144,90 @@ def measure(
             f"widths is {[*widths]}, batches is {[*batches]}, steps is {steps}; give whole numbers "
             "from 1."
         )
-    settings = {"cases": cases, "steps": steps}
+    needed = processes * max(batches)
+    if needed > SAMPLES:
+        raise ValueError(
+            f"{processes} processes with {max(batches)} samples each need {needed}; there are "
+            f"{SAMPLES}: give smaller batches or fewer processes."
+        )
+    if fault is not None and (fault not in FAULTS or processes == 1):
+        raise ValueError(
+            f"fault is {fault!r} with processes = {processes}; give one of {', '.join(FAULTS)}, or "
+            "None, and from 2 processes on: one fails, the others notice."
+        )
+    settings = {"cases": cases, "steps": steps, "fault": fault}
     found = launch(HERE / "worker.py", processes, settings, report=report, stop=stop)
     if not found:
         return None
-    named = {"width": list(widths), "batch": list(batches), "rank": range(processes)}
+    named = {"width": list(widths), "batch": list(batches), "device": range(processes)}
     axes, shape = [*named, "step"], [len(axis) for axis in named.values()]
 
     def by_case(name: str) -> NDArray[np.float64]:
-        rows = np.array([[case[name] for case in rank] for rank in found])  # by rank and case
+        rows = np.array([[case[name] for case in rank] for rank in found])  # by device and case
         return np.moveaxis(rows, 0, 1).reshape(*shape, *rows.shape[2:])
 
-    times = by_case("phases")
-    parts = dict(
-        zip(("computation", "wait", "all_reduce"), np.moveaxis(np.diff(times), -1, 0), strict=True)
-    )
+    begin, computed, reduced = np.moveaxis(by_case("phases"), -1, 0)
+    ready = computed.max(2, keepdims=True)  # the clock is the machine's
+    parts = {
+        "start": begin - begin.min((2, 3), keepdims=True),
+        "computation": computed - begin,
+        "wait": ready - computed,
+        "all_reduce": reduced - ready,
+    }
     return xr.Dataset(
         {
-            "start": (axes, times[..., 0] - times[..., 0].min((2, 3), keepdims=True)),
             **{name: (axes, part) for name, part in parts.items()},
+            "slowest": ([*axes[:2], "step"], computed.argmax(2)),
+            "parameters": ("width", [_n_parameters(width) for width in widths]),
             "overlapped": (axes, by_case("step")),
             **{name: (axes[:-1], by_case(name)) for name in ("apart", "apart_without_sync")},
         },
         named,
     )
+
+
+def speed_ups(
+    runs: Mapping[int, xr.Dataset], width: int, batch: int, *, scaling: str
+) -> xr.Dataset:
+    """Return how many times as many samples a second as one process, measured and modelled.
+
+    Parameters
+    ----------
+    runs : mapping of int to xarray.Dataset
+        By the number of processes, 1 and 2 among them, what ``measure`` returned.
+    width, batch : int
+        Of the network, and of one process's step.
+    scaling : {"weak", "strong"}
+        Whether each process keeps its batch, or the batch is shared out.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``measured``, under DistributedDataParallel, by ``processes`` and ``step``, against the
+        median step of one; ``modelled`` by ``processes``, with the link that the all-reduces of two
+        processes tell of, those of the smallest and of the largest network.
+    """
+    ends = runs[2].isel(width=[0, -1])
+    n_bytes, reduced = BYTES * ends.parameters, ends.all_reduce.median(["batch", "device", "step"])
+    link = link_of(tuple(n_bytes.values.tolist()), tuple(reduced.values.tolist()), 2)
+    rows, shared = {}, scaling == "strong"
+    for n, found in runs.items():
+        step = found.overlapped.sel(width=width, batch=batch // n if shared else batch)
+        rows[n] = step.max("device").reset_coords(drop=True)
+    one = float(rows[1].median())
+    gained = [one / row * (1 if shared else n) for n, row in rows.items()]
+    parameters = float(runs[1].parameters.sel(width=width))
+    model = predict(parameters, one, [*runs], link=link, scaling=scaling)
+    return xr.Dataset(
+        {
+            "measured": xr.concat(gained, xr.IndexVariable("processes", [*runs])),
+            "modelled": ("processes", model.speed_up.values),
+        }
+    )
+
+
+def _n_parameters(width: int) -> int:
+    return sum(parameter.numel() for parameter in network(width).parameters())
 
 
 def _follow(
@@ -187,41 +256,3 @@ def _why(folder: Path) -> str:
         return str(json.loads(failed.read_text()))
     lines = (folder / "said").read_text(errors="replace").splitlines()
     return "\n".join(["the processes did not start; they said:", *lines[-LAST_LINES:]])
-
-
-def _agent(folder: str, arguments: Sequence[str]) -> int:
-    """Be ``torch.distributed.run``, and write which rank failed first, if one did."""
-    from torch.distributed import run
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-
-    try:
-        run.main(list(arguments))
-    except ChildFailedError as error:
-        Path(folder, "failed.json").write_text(json.dumps(_first(error)))
-        return 1
-    return 0
-
-
-def _first(error: Any) -> str:
-    """Return which rank failed first, and how.
-
-    One that was killed comes before those that raised, which may have missed it; torchrun itself
-    sends SIGTERM to those that are left.
-    """
-    order = {-signal.SIGTERM: 2}
-    rank, first = min(
-        error.failures.items(),
-        key=lambda item: (order.get(item[1].exitcode, item[1].exitcode > 0), item[1].timestamp),
-    )
-    if first.exitcode < 0:
-        return f"rank {rank} was ended by {first.signal_name()}."
-    return f"rank {rank} raised {_words(first.message)}"
-
-
-def _words(message: Any) -> str:
-    """Return what a rank raised; one that recorded it did so with its traceback."""
-    return str(message["message"] if isinstance(message, dict) else message)
-
-
-if __name__ == "__main__":
-    sys.exit(_agent(sys.argv[1], sys.argv[2:]))

@@ -13,7 +13,8 @@ has no free constant:
     a = buckets (latency of a message x messages)  +  2 (N - 1) / N  bytes / bandwidth
 
 Bytes are 4 a parameter, in buckets of 25 MiB, as torch's DistributedDataParallel makes them.
-Messages go round the ring, or up and down a tree where that takes less. The bandwidth is that of
+Messages go round the ring, or up and down a tree where that takes less; a hop of it takes NCCL's
+``TREE_LATENCY``, or the link's own latency where that is longer. The bandwidth is that of
 the slowest link on the way. Both free constants, ``FITTED``, are fitted to published measurements
 (``points``, by ``fit``), of each case the best implementation: others are slower than the model
 says. It is one of six forms that were tried on these points. It knows nothing of slow data loading,
@@ -177,10 +178,38 @@ def all_reduce_seconds(
     if devices == 1:
         return 0.0
     ring = 2 * (devices - nodes) * inside.latency + 2 * (nodes - 1) * between.latency
-    tree = 2 * TREE_LATENCY * (min(devices, per_node) - 1 + math.log2(nodes))
+    slow, far = (max(TREE_LATENCY, wire.latency) for wire in (inside, between))
+    tree = 2 * (slow * (min(devices, per_node) - 1) + far * math.log2(nodes))
     messages = math.ceil(n_bytes / BUCKET) * min(RING_BEGINS + ring, tree)
     bandwidth = inside.bandwidth if nodes == 1 else min(inside.bandwidth, between.bandwidth)
     return messages + 2 * (devices - 1) / devices * n_bytes / bandwidth
+
+
+def link_of(n_bytes: tuple[float, float], seconds: tuple[float, float], devices: int) -> Link:
+    """Return the link that two measured all-reduces inside one machine tell of.
+
+    For links on which a message takes longer than NCCL's ``TREE_LATENCY``, as between processes.
+
+    Parameters
+    ----------
+    n_bytes : (float, float)
+        Of few and of many gradients, less than a bucket.
+    seconds : (float, float)
+        What their all-reduces took, the second longer.
+    devices : int
+        That took part, from 2.
+    """
+    _whole("devices", devices)
+    (few, many), (short, long) = n_bytes, seconds
+    if devices < 2 or not (0 < few < many and 0 < short < long):
+        raise ValueError(
+            f"n_bytes is {n_bytes}, seconds is {seconds}, devices is {devices}; give few bytes and "
+            "many that took longer, among 2 devices or more."
+        )
+    travels = 2 * (devices - 1) / devices
+    bandwidth = travels * (many - few) / (long - short)
+    latency = (short - travels * few / bandwidth) / (2 * (devices - 1))
+    return Link(bandwidth, max(latency, 0.0))
 
 
 def predict(

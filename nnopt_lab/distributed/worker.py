@@ -1,15 +1,23 @@
 """What each process of a real run does: data-parallel training, with a clock at every phase.
 
-``torchrun --nproc-per-node 2 worker.py folder`` starts it; so does ``launch.runs``. The same file
-runs on several machines under ``torchrun --nnodes``, and on GPUs, one a process, with NCCL.
+``torchrun --nproc-per-node 2 worker.py folder`` starts it; so does ``launch.measure``. The same
+file runs on several machines under ``torchrun --nnodes``, if all of them see the folder, and on
+GPUs, one a process, with NCCL.
 
-``folder/settings.json`` holds ``cases``, a list of {"width", "batch"} (samples of a process), and
-``steps``. Each rank writes ``folder/<rank>.json``: for each case the seconds of its phases, and how
-far the gradient lies from that of one process.
+``folder/settings.json`` holds one of two things:
+
+- ``cases``, a list of {"width", "batch"} (samples of a process), and ``steps``. Each rank writes
+  ``folder/<rank>.json``: for each case the seconds of its phases, and how far the gradient lies
+  from that of one process. ``fault``, one of ``FAULTS`` or null, lets the last rank fail.
+- ``training``: {"width", "batch", "steps", "every", "killed_at"}. Each rank writes the weights that
+  it ends with. A checkpoint is saved every so many steps. At step ``killed_at``, if it is not null,
+  the last rank is killed; with ``torchrun --max-restarts=1`` all start again, from the checkpoint.
 """
 
+import gc
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -29,7 +37,9 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 LIMIT = timedelta(seconds=10)  # for any message; gloo's own is 30 minutes
 ARRIVAL = timedelta(seconds=5)  # until a rank that is missing is named
-WARM_UP = 5  # steps that are not measured
+SAMPLES = 20_000  # of all ranks
+WARM_UP = 3  # steps that are not measured
+FAULTS = ("raises", "is killed", "never arrives")
 
 
 class Rank:
@@ -57,10 +67,16 @@ class Rank:
         else:
             dist.monitored_barrier(timeout=ARRIVAL, wait_all_ranks=True)
 
-    def batch(self, n: int) -> tuple[Tensor, Tensor]:
-        """Return n samples of this rank's own, and their classes."""
-        data = mnist1d(20_000)
-        mine = torch.arange(self.rank, len(data.x_train), self.size)[:n]
+    def leave(self) -> None:
+        """End the group, after all that holds it: its threads must not outlive the interpreter."""
+        gc.collect()
+        dist.destroy_process_group()
+
+    def batch(self, n: int, step: int = 0) -> tuple[Tensor, Tensor]:
+        """Return n samples of this rank's own, and their classes; in each step others."""
+        data = mnist1d(SAMPLES)
+        own = torch.arange(self.rank, len(data.x_train), self.size)
+        mine = own.roll(-step * n)[:n]
         return data.x_train[mine].to(self.device), data.y_train[mine].to(self.device)
 
 
@@ -76,23 +92,23 @@ def network(width: int) -> nn.Sequential:
 
 
 def phases(rank: Rank, case: Mapping[str, int], steps: int) -> list[list[float]]:
-    """Return when each step began, had computed, had waited for the others, had all-reduced."""
+    """Return when each step began, had computed, and had all-reduced.
+
+    All-reduces follow the computation here; the wait for the slowest is the first part of them.
+    """
     net, (x, y) = network(case["width"]).to(rank.device), rank.batch(case["batch"])
-    optimizer, ready = torch.optim.SGD(net.parameters(), lr=0.05), torch.zeros(1)
-    times = []
+    optimizer, times = torch.optim.SGD(net.parameters(), lr=0.05), []
     for _ in range(WARM_UP + steps):
         begin = rank.now()
         optimizer.zero_grad()
         cross_entropy(net(x), y).backward()
         computed = rank.now()
-        dist.all_reduce(ready.to(rank.device))  # one number: all have computed
-        waited = rank.now()
         gradient = _flat(net)
         dist.all_reduce(gradient)
         reduced = rank.now()
         vector_to_parameters(gradient / rank.size, _gradients(net))
         optimizer.step()
-        times.append([begin, computed, waited, reduced])
+        times.append([begin, computed, reduced])
     return times[WARM_UP:]
 
 
@@ -130,6 +146,60 @@ def distance(rank: Rank, case: Mapping[str, int], *, sync: bool) -> float:
     return float((_flat(together) - right).norm() / right.norm())
 
 
+def fail(rank: Rank, fault: str) -> None:
+    """Let the last rank raise, be killed, or keep the others waiting."""
+    if rank.rank != rank.size - 1:
+        return
+    if fault == "is killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fault == "never arrives":
+        time.sleep(1000)
+    raise RuntimeError("it was asked to fail")
+
+
+def trained(rank: Rank, plan: Mapping[str, Any], checkpoint: Path) -> list[float]:
+    """Train on, from the checkpoint if there is one, and return the weights at the end."""
+    net = DistributedDataParallel(network(plan["width"]).to(rank.device))
+    optimizer, first = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9), 0
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, map_location=rank.device)
+        net.load_state_dict(saved["net"])
+        optimizer.load_state_dict(saved["optimizer"])
+        first = saved["step"]
+    is_first_life = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
+    for step in range(first, plan["steps"]):
+        if step == plan["killed_at"] and is_first_life:
+            fail(rank, "is killed")
+        if step % plan["every"] == 0 and rank.rank == 0:
+            state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+            torch.save(state, f"{checkpoint}.new")
+            os.replace(f"{checkpoint}.new", checkpoint)  # whole, or not at all
+        x, y = rank.batch(plan["batch"], step)
+        optimizer.zero_grad()
+        cross_entropy(net(x), y).backward()
+        optimizer.step()
+    weights: list[float] = parameters_to_vector(net.parameters()).tolist()
+    return weights
+
+
+def measured(rank: Rank, settings: Mapping[str, Any], share: Path) -> list[dict[str, Any]]:
+    """Return what each case took, and how far its gradient is off."""
+    cases, steps, found = settings["cases"], settings["steps"], []
+    for i, case in enumerate(cases, 1):
+        rank.wait_for_all()
+        found.append(
+            {
+                "phases": phases(rank, case, steps),
+                "step": step_seconds(rank, case, steps),
+                "apart": distance(rank, case, sync=True),
+                "apart_without_sync": distance(rank, case, sync=False),
+            }
+        )
+        if rank.rank == 0:
+            share.write_text(str(i / len(cases)))
+    return found
+
+
 def _flat(net: nn.Module) -> Tensor:
     return parameters_to_vector(_gradients(net))
 
@@ -140,25 +210,19 @@ def _gradients(net: nn.Module) -> list[Tensor]:
 
 @record
 def main() -> None:
-    """Measure each case, and write what came of it."""
+    """Measure or train, and write what came of it."""
     folder = Path(sys.argv[1])
     settings = json.loads((folder / "settings.json").read_text())
-    rank, found = Rank(), []
-    cases: list[dict[str, Any]] = settings["cases"]
-    for i, case in enumerate(cases, 1):
-        rank.wait_for_all()
-        found.append(
-            {
-                "phases": phases(rank, case, settings["steps"]),
-                "step": step_seconds(rank, case, settings["steps"]),
-                "apart": distance(rank, case, sync=True),
-                "apart_without_sync": distance(rank, case, sync=False),
-            }
-        )
-        if rank.rank == 0:
-            (folder / "share").write_text(str(i / len(cases)))
+    rank = Rank()
+    found: list[Any]
+    if "training" in settings:
+        found = trained(rank, settings["training"], folder / "checkpoint.pt")
+    else:
+        if settings["fault"] is not None:
+            fail(rank, settings["fault"])
+        found = measured(rank, settings, folder / "share")
     (folder / f"{rank.rank}.json").write_text(json.dumps(found))
-    dist.destroy_process_group()
+    rank.leave()
 
 
 if __name__ == "__main__":
