@@ -45,20 +45,36 @@ def over_links(n):
     ]
 
 
-def in_parts(weight, *, clear=True):
-    def rule(net, x, y, n):
-        if clear:
-            net.zero_grad()
-        for mine in torch.arange(len(x)).chunk(n):
-            loss = torch.nn.functional.cross_entropy(net(x[mine]), y[mine])
-            (weight(n, len(mine) / len(x)) * loss).backward()
-
-    return rule
+def of_its_own(x, all_reduce):
+    return (x - x.mean(0)) / x.std(0, correction=0)
 
 
-def without_bias(net, x, y, n):
-    LESSON._solve_parts(net, x, y, n)
-    net.bias.grad.zero_()
+def mean_of_means(x, all_reduce):
+    parts = torch.stack([x.mean(0), (x**2).mean(0), torch.ones(4)])
+    mean, squares, n = all_reduce(parts)
+    return (x - mean / n) / (squares / n - (mean / n) ** 2).sqrt()
+
+
+def three_times(x, all_reduce):
+    n, total, squares = all_reduce(len(x)), all_reduce(x.sum(0)), all_reduce((x**2).sum(0))
+    return (x - total / n) / (squares / n - (total / n) ** 2 + 1e-5).sqrt()
+
+
+def biased(x, all_reduce):
+    return LESSON._solve_batch_norm(x, all_reduce) + 0.1
+
+
+def of_rank_0(rank, all_reduce, loss, gradient):
+    return (all_reduce(loss) / 2 if rank == 0 else 0), all_reduce(gradient) / 2
+
+
+def crossed(rank, all_reduce, loss, gradient):
+    pair = [loss, gradient] if rank == 0 else [gradient, loss]
+    return [all_reduce(value) / 2 for value in pair]
+
+
+def sums(rank, all_reduce, loss, gradient):
+    return all_reduce(loss), all_reduce(gradient)
 
 
 def sampled(tell):
@@ -99,26 +115,23 @@ WRONG = [
     ("ring", (lambda n: 3,), "a list of steps"),
     ("ring", (lambda n: [[(0, n, 0, True)]],), "receiver must be from 0"),
     ("ring", (lambda n: [],), "the sum over all ranks is"),
-    ("rate", (lambda s, b, n: 0.05 * b / 64 * min(1, s / n),), "that step is lost"),
-    ("rate", (lambda s, b, n: 0.05 * b / 64 * (s + 1) / n,), "the rate stays"),
-    ("rate", (lambda s, b, n: 0.05 * min(1, (s + 1) / n),), "The batch is missing"),
-    ("rate", (lambda s, b, n: 0.05 * (b / 64) ** 0.5 * min(1, (s + 1) / n),), "square-root"),
-    ("rate", (lambda s, b, n: 0.05 * b / 64,), "after warm-up"),
-    ("in_parts", ("a", LESSON._solve_parts), "no more noise"),
-    ("in_parts", ("c", LESSON._solve_parts), "the same samples"),
-    ("in_parts", ("b", in_parts(lambda n, share: 1)), "still 8 times as long"),
-    ("in_parts", ("b", in_parts(lambda n, share: 1 / n)), "3, 3, 3 and 1"),
-    ("in_parts", ("b", in_parts(lambda n, share: share, clear=False)), "clear .grad first"),
-    ("in_parts", ("b", in_parts(lambda n, share: 0)), "not the gradient"),
-    ("in_parts", ("b", lambda net, x, y, n: None), "called 0 times, not 8"),
-    ("in_parts", ("b", lambda net, x, y, n: [net(part) for part in x.chunk(n)]), "no gradient"),
-    ("in_parts", ("b", lambda net, x, y, n: LESSON._solve_parts(net, x, y, 1)), "1 times, not 8"),
-    ("in_parts", ("b", without_bias), "not the gradient"),
-    ("of_all", ("a", LESSON._solve_accuracy), "weights are the same"),
-    ("of_all", ("b", LESSON._solve_accuracy), "seventh digit"),
-    ("of_all", ("c", lambda r, s: np.mean([a / b for a, b in zip(r, s, strict=True) if b])),
-     "still the mean"),
-    ("of_all", ("c", lambda right, seen: sum(right)), "is right"),
+    ("batch_norm", (of_its_own,), "each rank uses the mean and variance of its own"),
+    ("batch_norm", (mean_of_means,), "the mean of means"),
+    ("batch_norm", (three_times,), "takes 3 all-reduces; one is enough"),
+    ("batch_norm", (biased,), "not what one process makes"),
+    ("batch_norm", (lambda x, all_reduce: x[:2],), "The result"),
+    ("means", ("a", LESSON._solve_means), "it hangs"),
+    ("means", ("c", LESSON._solve_means), "nothing more to send"),
+    ("means", ("b", of_rank_0), "rank 0 waits in its all-reduce number 2 for ever"),
+    ("means", ("b", crossed), "mean loss:"),
+    ("means", ("b", sums), "the sum over both ranks"),
+    ("means", ("b", lambda rank, all_reduce, loss, gradient: loss), "return mean loss and mean"),
+    ("together", ("a", LESSON._solve_together), "long arrived"),
+    ("together", ("b", LESSON._solve_together), "gradients are averaged"),
+    ("together", ("c", lambda m, v: (m.mean(0), v.mean(0))), "lacks that between"),
+    ("together", ("c", lambda m, v: (m[0], v[0])), "the mean is off"),
+    ("together", ("c", lambda m, v: (m.mean(0), v.sum(0))), "the variance is off"),
+    ("together", ("c", lambda m, v: 3), "Return a mean and a variance"),
     ("epochs", ("b", LESSON._solve_epochs), "steps of two"),
     ("epochs", ("c", LESSON._solve_epochs), "share one order"),
     ("epochs", ("a", sampled(lambda sampler, epoch: None)), "same order"),
@@ -200,6 +213,41 @@ def steps(*tuned):
     found += np.array(tuned)[:, None]
     found.loc[{"rule": LESSON.LINEAR, "batch_size": 2048, "seed": [0, 3]}] = np.nan
     return found
+
+
+def run_of(n, *, step, gained, apart=1e-7):
+    """Return what n processes may have measured; each width takes ten times as long."""
+    axes = {"width": [64, 1024], "batch": [16, 32, 64, 256], "device": range(n)}
+    times = np.ones((2, 4, n, 4)) * np.array([step, 10 * step]).reshape(2, 1, 1, 1) / gained
+    far = np.full(times.shape[:-1], apart)
+    return xr.Dataset(
+        {
+            "overlapped": ([*axes, "step"], times),
+            "all_reduce": ([*axes, "step"], times),
+            "parameters": ("width", [7000, 1_000_000]),
+            "apart": ([*axes], far),
+            "apart_without_sync": ([*axes], 1e6 * far),
+        },
+        axes,
+    )
+
+
+@pytest.mark.parametrize(
+    ("gained", "answer"),
+    [(0.5, "longer"), (1.0, "as long"), (1.2, "shorter, but more than half as long"),
+     (1.8, "half as long")],
+)  # fmt: skip
+def test_what_two_real_processes_take(gained, answer):
+    asked = LESSON.real_runs({1: run_of(1, step=1, gained=1), 2: run_of(2, step=1, gained=gained)})
+    assert asked["predict"].answers[asked["predict"].right] == answer
+    assert asked["predict"].measured == f"{1 / gained:.2g} times as long"
+    timed, counted = asked["shows"]
+    assert [row["holds"] for row in timed.rows] == [gained < 1, gained > 0.5]
+    assert all(row["holds"] for row in counted.rows)
+    assert (timed.compare, counted.compare) == (False, True)
+    far = run_of(2, step=1, gained=1, apart=1e-9), run_of(4, step=1, gained=1, apart=1e-3)
+    rows = LESSON.real_runs({1: run_of(1, step=1, gained=1), 2: far[0], 4: far[1]})["shows"][1].rows
+    assert [row["holds"] for row in rows] == [False, False]
 
 
 def test_how_many_fewer_steps():

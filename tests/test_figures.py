@@ -296,6 +296,41 @@ def test_lanes_add_up_and_the_path_follows_the_slowest():
     assert f"{4 * share:.3g} times as fast as one" in said
 
 
+def real_run():
+    """Return what two processes may have measured, with times that are easy to add up."""
+    axes = ["device", "step"]
+    return xr.Dataset(
+        {
+            "start": (axes, [[0.010, 0.020, 0.030], [0.011, 0.021, 0.031]]),
+            "computation": (axes, np.full((2, 3), 0.004)),
+            "wait": (axes, [[0.002] * 3, [0.001] * 3]),
+            "all_reduce": (axes, np.full((2, 3), 0.003)),
+            "overlapped": (axes, np.full((2, 3), 0.0085)),
+            "slowest": ("step", [1, 0, 1]),
+        }
+    )
+
+
+def test_real_processes_stand_in_lanes_beside_the_model():
+    gained = xr.DataArray(
+        [[1.0] * 3, [1.4, 1.5, 1.7]], {"processes": [1, 2]}, ["processes", "step"]
+    )
+    speeds = xr.Dataset({"measured": gained, "modelled": ("processes", [1.0, 1.8])})
+    drawn, said = figures.distributed.real(real_run(), speeds, cores=1)
+    bars = {bar.name: bar for bar in drawn.data if bar.type == "bar"}
+    assert [*bars["computing"].base] == pytest.approx([0, 1, 10, 11, 20, 21])
+    assert [*np.add(bars["all-reduce"].base, bars["all-reduce"].x)][-1] == pytest.approx(29)
+    (path,) = [trace for trace in drawn.data if trace.name == "what all wait for"]
+    assert [*path.x] == pytest.approx([0, 9, 9, 19, 19, 29])
+    (dots,) = [trace for trace in drawn.data if trace.name == "measured"]
+    assert [*dots.y] == [1, 1.5]
+    assert (dots.error_y.array[1], dots.error_y.arrayminus[1]) == pytest.approx((0.1, 0.05))
+    assert "2 processes: 41 % computing" in plain(said)
+    assert "a step takes 8.5 ms: 1.5 times as many samples" in plain(said)
+    assert "the model says 1.8. They take turns on 1 cores" in plain(said)
+    assert "turns" not in figures.distributed.real(real_run(), speeds, cores=2)[1]
+
+
 def test_the_meter_calls_rounding_rounding():
     rows = np.array([[1e-7, 0.0], [0.5, 0.7]])
     distance = xr.DataArray(rows, {"kind": ["plain", "other"], "seed": [0, 1]}, ["kind", "seed"])

@@ -1,12 +1,13 @@
 """The lesson on distributed training: its questions with their findings, exercises and clinic."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
+from nnopt_lab.distributed import launch, ranks, scaling
 from nnopt_lab.distributed import ring as rings
-from nnopt_lab.distributed import scaling
-from nnopt_lab.exercises.checks import diagnosed, expect, number, tensor
+from nnopt_lab.exercises.checks import diagnosed, expect, tensor
 from nnopt_lab.exercises.exercise import Exercise, Wrong
 from nnopt_lab.explorer import Prediction, Stops
 from nnopt_lab.figures.distributed import ROUNDING
@@ -15,7 +16,7 @@ from nnopt_lab.statistics import Findings, Verdict, interval, paired
 import numpy as np
 import torch
 import xarray as xr
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 from torch.utils.data import DistributedSampler, TensorDataset
 
 Rule = Callable[..., Any]
@@ -125,6 +126,63 @@ def at_most_devices(published: xr.Dataset) -> xr.DataArray:
     last = {name: i for i, name in enumerate(scaling.series(grown))}  # later ones replace
     found: xr.DataArray = grown.efficiency.isel(point=[*last.values()])
     return found
+
+
+def real_runs(runs: Mapping[int, xr.Dataset]) -> dict[str, Any]:
+    """Ask how long a step of two real processes takes that share a small batch out.
+
+    Parameters
+    ----------
+    runs : mapping of int to xarray.Dataset
+        By the number of processes, 1 and 2 among them, what ``launch.measure`` returned, of widths
+        from 64 to 1024 and batches 32 to 256.
+    """
+    gained = {
+        (width, how): launch.speed_ups(runs, width, batch, scaling=how).measured.sel(processes=2)
+        for width, batch, how in ((64, 64, "strong"), (1024, 256, "weak"))
+    }
+    small, large = (float(found.median()) for found in gained.values())
+    answers = {
+        "half as long": small > 1.6,
+        "shorter, but more than half as long": 1.05 < small <= 1.6,
+        "as long": 0.95 <= small <= 1.05,
+        "longer": small < 0.95,
+    }
+    together = [found for n, found in runs.items() if n > 1]
+    return {
+        "predict": Prediction(
+            "Two real processes share a batch of 64 out, for a network of 7 thousand weights. What "
+            "does a step take, against that of one process?",
+            [*answers],
+            next(answer for answer, is_so in answers.items() if is_so),
+            "Computing took less than a millisecond before, and half the samples take hardly less "
+            "of it. A message takes as long, whatever is in it.",
+            words=f"{1 / small:.2g} times as long",
+        ),
+        "shows": [
+            Findings(
+                {
+                    "7 thousand weights, a batch of 64 shared out: two processes are slower than "
+                    "one.": small < 1,
+                    "1.1 million weights, 256 samples each: two handle more a second than one.": (
+                        large > 1
+                    ),
+                },
+                compare=False,
+            ),
+            Findings(
+                {
+                    "The gradient of two and of four processes is that of one on all of their "
+                    "samples, to a millionth.": all(
+                        bool((found.apart < 1e-6).all()) for found in together
+                    ),
+                    "Under no_sync each keeps that of its own samples.": all(
+                        bool((found.apart_without_sync > 0.05).all()) for found in together
+                    ),
+                }
+            ),
+        ],
+    }
 
 
 def fewer_steps(steps: xr.DataArray, owners: xr.Dataset) -> dict[str, Any]:
@@ -428,124 +486,159 @@ def _message(given: Any, n: int) -> rings.Message:
         ) from None
 
 
-def _solve_rate(step: int, batch_size: int, n_warm_up: int) -> float:
-    rate = 0.05 * batch_size / 64
-    return rate * min(1, (step + 1) / n_warm_up)
+def _solve_batch_norm(x: Tensor, all_reduce: ranks.AllReduce) -> Tensor:
+    mine = torch.stack([torch.full_like(x[0], len(x)), x.sum(0), (x**2).sum(0)])
+    count, total, squares = all_reduce(mine)
+    mean = total / count
+    normed: Tensor = (x - mean) / (squares / count - mean**2 + 1e-5).sqrt()
+    return normed
 
 
 @Exercise(
-    "the linear rule with warm-up",
+    "batch norm over all workers",
     hints=[
-        "First the rate after warm-up: 0.05 at 64 samples, twice the samples twice the rate.",
-        "In step 0 it is 1 / n_warm_up of that, in step 1 twice as much; never more than all.",
+        "Mean and variance of all samples follow from three sums over them, which need nothing of "
+        "each other: how many there are, the sum of x, and the sum of its squares.",
+        "Stack the three into one tensor for the all-reduce. The variance is the mean of the "
+        "squares less the square of the mean.",
     ],
-    solution=(_solve_rate,),
+    solution=(_solve_batch_norm,),
 )
-def rate(my_rate: Rule) -> str:
-    """Check a learning rate that grows with the batch, and at first with the step."""
-    for batch_size, n in ((64, 10), (512, 50), (2048, 100)):
-        full = 0.05 * batch_size / 64
-        for step in (0, 1, n // 2, n - 1, n, 10 * n):
-            right = _solve_rate(step, batch_size, n)
-            mistakes = {
-                full * step / n: "In step 0 your rate is 0: that step is lost. Count from 1.",
-                full * (step + 1) / n: "After warm-up the rate stays.",
-                0.05 * min(1, (step + 1) / n): "The batch is missing: more samples, larger rate.",
-                0.05 * (batch_size / 64) ** 0.5 * min(1, (step + 1) / n): "That is the square-root "
-                "rule; the linear one was asked for.",
-                full: "That is the rate after warm-up.",
-            }
-            found = my_rate(step, batch_size, n)
-            expect(found, right, f"Step {step}, batch {batch_size}, warm-up {n}:", mistakes)
-    return "Goyal and others warmed up for five epochs, from the rate of one small batch."
+def batch_norm(my_batch_norm: Rule) -> str:
+    """Check a batch norm that takes one all-reduce, on simulated ranks."""
+    generator = Generator().manual_seed(0)
+    for sizes in ([8], [8, 8], [5, 16, 3]):
+        parts = [3 * torch.randn(n, 4, generator=generator) + n for n in sizes]
+        n_calls = [0] * len(sizes)
+        found = _on_ranks(partial(_counting, my_batch_norm, parts, n_calls), len(sizes))
+        where = f"With {sizes} samples"
+        given = [tensor(x, tuple(y.shape), "The result") for x, y in zip(found, parts, strict=True)]
+        together, means = torch.cat(given).float(), torch.stack([part.mean(0) for part in parts])
+        if not torch.allclose(together, _normed(torch.cat(parts)), atol=1e-3):
+            if torch.allclose(together, torch.cat([*map(_normed, parts)]), atol=1e-3):
+                raise Wrong(f"{where} each rank uses the mean and variance of its own.")
+            if len(set(sizes)) > 1 and torch.allclose(
+                together.mean(0), _normed(torch.cat(parts), means.mean(0)).mean(0), atol=1e-3
+            ):
+                raise Wrong(f"{where} you take the mean of means: weight them by their samples.")
+            raise Wrong(f"{where} it is not what one process makes of all of them.")
+        if max(n_calls) > 1:
+            raise Wrong(f"Right, but it takes {max(n_calls)} all-reduces; one is enough.")
+    return (
+        "Now workers change nothing; the price is a message in each such layer that all wait for. "
+        "To train, gradients must go through it, too: nn.SyncBatchNorm does both, on GPUs."
+    )
 
 
-def _flat_gradient(net: nn.Module) -> Tensor:
-    if any(parameter.grad is None for parameter in net.parameters()):
-        raise Wrong("There is no gradient: call backward() for each part.")
-    return torch.cat([p.grad.flatten().clone() for p in net.parameters() if p.grad is not None])
+def _normed(x: Tensor, mean: Tensor | None = None) -> Tensor:
+    return (x - (x.mean(0) if mean is None else mean)) / (x.var(0, correction=0) + 1e-5).sqrt()
 
 
-def _solve_parts(net: nn.Module, x: Tensor, y: Tensor, n: int) -> None:
-    net.zero_grad()
-    for mine in torch.arange(len(x)).chunk(n):
-        loss = nn.functional.cross_entropy(net(x[mine]), y[mine])
-        (loss * len(mine) / len(x)).backward()
+def _counting(
+    rule: Rule, parts: Sequence[Tensor], n_calls: list[int], rank: int, all_reduce: ranks.AllReduce
+) -> Any:
+    """Apply a rule to a rank's part, and count how often it sums over the ranks."""
+
+    def counted(value: Any) -> Any:
+        n_calls[rank] += 1
+        return all_reduce(value)
+
+    return rule(parts[rank].clone(), counted)
+
+
+def _on_ranks(program: Callable[[int, ranks.AllReduce], Any], n: int) -> list[Any]:
+    try:
+        return ranks.run(program, n)
+    except ranks.HangError as error:
+        raise Wrong(f"With {n} ranks, {error} All must call each all-reduce.") from None
+
+
+def _of_a_rank(
+    rule: Rule,
+    losses: Sequence[float],
+    gradients: Sequence[float],
+    rank: int,
+    all_reduce: ranks.AllReduce,
+) -> Any:
+    return rule(rank, all_reduce, losses[rank], gradients[rank])
+
+
+def _solve_means(
+    rank: int, all_reduce: ranks.AllReduce, loss: float, gradient: float
+) -> tuple[float, float]:
+    return all_reduce(loss) / 2, all_reduce(gradient) / 2
 
 
 @Exercise(
-    "clinic: eight workers diverge",
+    "clinic: a wrong loss, and then a hang",
     hints=[
-        "backward() adds to .grad. What stands there after eight means were added?",
-        "Divide each loss by n; or, where the parts differ, multiply by len(mine) / len(x).",
+        "All-reduces are paired by their order, not by their names. Which of rank 1's met the "
+        "first of rank 0?",
+        "Let both ranks call each all-reduce, in the same order; who prints is another matter.",
     ],
-    solution=("b", _solve_parts),
+    solution=("b", _solve_means),
 )
-def in_parts(diagnosis: Any, mended: Rule) -> str:
-    """Check a gradient formed part by part."""
+def means(diagnosis: Any, mended: Rule) -> str:
+    """Check means over two simulated ranks."""
     diagnosed(
         diagnosis, "b",
         {
-            "a": "Eight parts of a batch are the batch: there is no more noise in them.",
-            "c": "The parts are the same samples, each once.",
+            "a": "With any loss and any gradient it hangs.",
+            "c": "However long rank 0 waits, rank 1 has nothing more to send.",
         },
     )  # fmt: skip
-    generator = Generator().manual_seed(0)
-    net, calls = nn.Linear(5, 3), [0]
-    net.register_forward_hook(lambda *_: calls.append(calls.pop() + 1))
-    for n_samples, n in ((64, 8), (64, 1), (10, 4)):
-        x = torch.randn(n_samples, 5, generator=generator)
-        y = torch.randint(3, (n_samples,), generator=generator)
-        net.zero_grad()
-        nn.functional.cross_entropy(net(x), y).backward()
-        right = _flat_gradient(net)
-        net.zero_grad()
-        for time in ("", " the second time it is called"):
-            calls[0] = 0
-            mended(net, x, y, n)
-            where = f"With {n_samples} samples in {n} parts{time}"
-            if calls[0] != n:
-                raise Wrong(f"{where} the network was called {calls[0]} times, not {n}.")
-            found = _flat_gradient(net)
-            if torch.allclose(found, right, atol=1e-6):
-                continue
-            if time:
-                raise Wrong(f"{where} it is off: clear .grad first.")
-            if torch.allclose(found, n * right, atol=1e-5):
-                raise Wrong(f"{where} it is still {n} times as long.")
-            if n_samples % n:
-                raise Wrong(f"{where} it is off: they have 3, 3, 3 and 1. Weight them.")
-            raise Wrong(f"{where} it is not the gradient of the whole batch.")
-    return "A sum over workers is a mean with N times the learning rate."
+    for losses, gradients in (([30.0, 12.0], [0.5, 0.7]), ([2.0, 4.0], [-8.0, 3.0])):
+        found = _on_ranks(partial(_of_a_rank, mended, losses, gradients), 2)
+        right = sum(losses) / 2, sum(gradients) / 2
+        for rank, pair in enumerate(found):
+            where = f"Losses {losses}, gradients {gradients}: rank {rank}"
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                raise Wrong(f"{where} returns {pair!r}; return mean loss and mean gradient.")
+            for given, value, name in zip(pair, right, ("loss", "gradient"), strict=True):
+                mistakes = {2 * value: "That is the sum over both ranks."}
+                expect(given, value, f"{where}, mean {name}:", mistakes)
+    return "In an if on the rank no collective may be called, nor anything that calls one."
 
 
-def _solve_accuracy(right: Sequence[int], seen: Sequence[int]) -> float:
-    return sum(right) / sum(seen)
+def _solve_together(means: Tensor, variances: Tensor) -> tuple[Tensor, Tensor]:
+    return means.mean(0), variances.mean(0) + means.var(0, correction=0)
 
 
 @Exercise(
-    "clinic: eight workers report another accuracy",
+    "clinic: batch norm forgets a worker",
     hints=[
-        "How many samples has the last worker, and how much does each of them count?",
-        "Add up what is right over all workers, and what was seen, and divide once.",
+        "In training a worker uses its own batch; for later use running averages are saved. Whose?",
+        "The variance of all samples is the mean of the workers' variances, and the variance of "
+        "their means beside it.",
     ],
-    solution=("c", _solve_accuracy),
+    solution=("c", _solve_together),
 )
-def of_all(diagnosis: Any, mended: Rule) -> str:
-    """Check an accuracy over all workers' samples."""
+def together(diagnosis: Any, mended: Rule) -> str:
+    """Check the mean and variance over all workers."""
     diagnosed(
         diagnosis, "c",
         {
-            "a": "The weights are the same: each worker's own accuracy is right.",
-            "b": "Rounding makes a difference in the seventh digit.",
+            "a": "After 200 steps running averages have long arrived where they go.",
+            "b": "Weights are the same: gradients are averaged, and here nothing was learned.",
         },
     )  # fmt: skip
-    for right, seen in (([9, 9], [10, 10]), ([900, 890, 2], [1000, 1000, 10]), ([8, 0], [10, 0])):
-        found = number(mended(list(right), list(seen)), f"With {right} right of {seen},")
-        shares = [r / s for r, s in zip(right, seen, strict=True) if s]
-        mistakes = {float(np.mean(shares)): "That is still the mean of the workers' accuracies."}
-        expect(found, sum(right) / sum(seen), f"With {right} right of {seen}", mistakes)
-    return "Counts may be summed over workers, means may not; so with losses and gradients."
+    generator = Generator().manual_seed(0)
+    for n in (2, 5):
+        x = torch.randn(n, 50, 3, generator=generator) * 2 + 3 * torch.arange(n).view(n, 1, 1)
+        own = x.mean(1), x.var(1, correction=0)
+        try:
+            mean, variance = mended(*(each.clone() for each in own))
+        except (TypeError, ValueError):
+            raise Wrong("Return a mean and a variance.") from None
+        mean, variance = tensor(mean, (3,), "The mean"), tensor(variance, (3,), "The variance")
+        where = f"With {n} workers"
+        if not torch.allclose(mean.float(), x.mean((0, 1)), atol=1e-3):
+            raise Wrong(f"{where} the mean is off.")
+        if torch.allclose(variance.float(), own[1].mean(0), atol=1e-3):
+            raise Wrong(f"{where} the variance lacks that between the workers' means.")
+        if not torch.allclose(variance.float(), x.var((0, 1), correction=0), rtol=1e-3):
+            raise Wrong(f"{where} the variance is off.")
+    return "Under DDP rank 0's buffers replace all others at every step. SyncBatchNorm mends both."
 
 
 def _solve_epochs(sampler: "DistributedSampler[Any]", epochs: int) -> list[list[int]]:

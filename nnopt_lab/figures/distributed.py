@@ -1,6 +1,6 @@
 """Figures of the lesson on distributed training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nnopt_lab.figures import charts, theme
 from nnopt_lab.statistics import NO_BREAK, over_seeds
@@ -24,49 +24,121 @@ def _devices(n: int) -> str:
     return f"{n} device" if n == 1 else f"{n} devices"
 
 
-def lanes(found: xr.Dataset) -> tuple[go.Figure, str]:
+def lanes(
+    found: xr.Dataset, *, title: str = "Four steps on several devices", most: int = MOST_LANES
+) -> tuple[go.Figure, str]:
     """Draw what each device does, a lane each, with the path that decides how long it takes.
 
     Parameters
     ----------
     found : xarray.Dataset
-        As ``scaling.timeline`` returns, in seconds, of at most 16 devices.
+        In seconds, as ``scaling.timeline`` returns; or, of one network and batch, as
+        ``launch.measure`` does.
+    title : str
+    most : int
+        For how many devices there is room.
 
     Returns
     -------
     Figure, str
         And where a device's time goes.
     """
+    panel, share, total = _lanes(found, most)
+    n = found.sizes["device"]
+    drawn = theme.figure(
+        panel.traces, title=title, x=panel.x["title"],
+        y=panel.y["title"], height=440, **theme.LEGEND_ABOVE, barmode="overlay", yaxis=panel.y,
+    )  # fmt: skip
+    fast = theme.number(n * share["computing"] / 100)
+    return drawn, (
+        f"{_devices(n)}, {total:.0f} ms. Of a device's time: {_shares(share)}. "
+        f"Together {fast} times as fast as one."
+    )
+
+
+def _shares(share: Mapping[str, float]) -> str:
+    return ", ".join(f"{part:.0f}{NO_BREAK}% {name}" for name, part in share.items())
+
+
+def real(found: xr.Dataset, speeds: xr.Dataset, *, cores: int) -> tuple[go.Figure, str]:
+    """Draw what real processes did, and how fast they were together, beside the model.
+
+    Parameters
+    ----------
+    found : xarray.Dataset
+        As ``launch.measure`` returns, of one network and batch, by ``device`` and ``step``.
+    speeds : xarray.Dataset
+        As ``launch.speed_ups`` returns.
+    cores : int
+        Of this machine.
+    """
+    n, at = found.sizes["device"], speeds.processes.values
+    panel, share, total = _lanes(found.isel(step=slice(4)), int(at.max()), "process")
+    middle = speeds.measured.median("step")
+    low, high = (speeds.measured.quantile(q, "step") for q in (0.25, 0.75))
+    dots = {
+        "type": "scatter", "mode": "markers", "name": "measured", "x": at, "y": middle.values,
+        "marker": {"color": theme.COLOURS[2], "symbol": "diamond", "size": 11},
+        "error_y": {
+            "type": "data", "symmetric": False, "array": (high - middle).values.tolist(),
+            "arrayminus": (middle - low).values.tolist(), "color": theme.COLOURS[2],
+        },
+        "hovertemplate": "%{y:.2f} times<extra>measured</extra>",
+    }  # fmt: skip
+    (model,) = theme.line(at, speeds.modelled.values, "model", 1)
+    ideal = {
+        "type": "scatter", "mode": "lines+text", "name": "N times", "x": at, "y": at,
+        "text": [*[""] * (len(at) - 1), "N times "], "textposition": "middle left",
+        "line": {"color": theme.GREY, "dash": "dot"}, "showlegend": False,
+    }  # fmt: skip
+    drawn = theme.side_by_side(
+        {
+            "four steps": panel._replace(x={**panel.x, "range": [0, 1.03 * total]}),
+            "against one process": theme.Panel(
+                [ideal, model, dots], {"title": "processes", "tickvals": at.tolist()},
+                {"title": "times as many samples a second", "rangemode": "tozero"}, 0.7,
+                [theme.vertical(n)],
+            ),
+        },
+        title="Real processes on this machine", height=400, barmode="overlay",
+        legend={"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"}, gap=0.12,
+    )  # fmt: skip
+    is_one, here = n == 1, speeds.sel(processes=n)
+    step = 1000 * float(found.overlapped.max("device").median())
+    words = [f"{n} process{'' if is_one else 'es'}: {_shares(share)}."]
+    words.append(f"Under DistributedDataParallel a step takes {theme.number(step)}{NO_BREAK}ms:")
+    words.append(f"{theme.number(float(here.measured.median()))} times as many samples a second")
+    words.append(f"as one process; the model says {theme.number(float(here.modelled))}.")
+    if n > cores:
+        words.append(f"They take turns on {cores} cores, which the model does not know.")
+    return drawn, " ".join(words)
+
+
+def _lanes(
+    found: xr.Dataset, most: int, name: str = "device"
+) -> tuple[theme.Panel, dict[str, float], float]:
+    """Return the lanes of some devices, where their time goes (%), and how long it takes (ms)."""
     shown = 1000 * found.drop_vars("slowest")
     computation, wait = shown.computation, shown.wait
-    n, ready = computation.sizes["device"], (computation + wait).max("device")
     begin, reduced = (row.broadcast_like(computation) for row in (shown.start, shown.all_reduce))
+    begin = begin - begin.min()
     bars = [
         ("computing", 6, "", begin, computation),
         ("waiting for the slowest", 5, "/", begin + computation, wait),
-        ("all-reduce", 4, "x", begin + ready, reduced),
+        ("all-reduce", 4, "x", begin + computation + wait, reduced),
     ]
-    slowest, start = 1 + found.slowest.values, shown.start.values
-    ends = start + ready.values + shown.all_reduce.values
+    ends = (begin + computation + wait + reduced).max("device").values
+    starts = np.concatenate([[0.0], ends[:-1]])
     path = {
         "type": "scatter", "mode": "lines", "name": "what all wait for",
-        "x": np.stack([start, ends], 1).ravel(), "y": slowest.repeat(2),
+        "x": np.stack([starts, ends], 1).ravel(), "y": 1 + found.slowest.values.repeat(2),
         "line": {"color": theme.COLOURS[0], "width": 3}, "hoverinfo": "skip",
     }  # fmt: skip
-    drawn = theme.figure(
-        [*(_lane(*each) for each in bars), path],
-        title="Four steps on several devices", x="time (ms)", y="device", height=440,
-        **theme.LEGEND_ABOVE, barmode="overlay",
-        yaxis={"range": [MOST_LANES + 0.6, 0.4], "dtick": 1, "showgrid": False},
-    )  # fmt: skip
-    total = ends[-1]
-    share = {name: 100 * float(part.sum()) / total / n for name, *_, part in bars}
-    times = ", ".join(f"{part:.0f}{NO_BREAK}% {name}" for name, part in share.items())
-    fast = theme.number(n * share["computing"] / 100)
-    return drawn, (
-        f"{_devices(n)}, {total:.0f} ms. Of a device's time: {times}. "
-        f"Together {fast} times as fast as one."
-    )
+    total, n = float(ends[-1]), begin.sizes["device"]
+    share = {words: 100 * float(part.sum()) / total / n for words, *_, part in bars}
+    y = {"title": name, "range": [most + 0.6, 0.4], "dtick": 1, "showgrid": False}
+    panel = theme.Panel([*(_lane(*each) for each in bars), path], {"title": "time (ms)"}, y)
+    return panel, share, total
 
 
 def _lane(
@@ -78,7 +150,7 @@ def _lane(
         "type": "bar", "orientation": "h", "name": name, "base": begins.tolist(), "x": lengths,
         "y": np.tile(1 + np.arange(devices), steps), "width": 0.8,
         "marker": {"color": theme.COLOURS[style], "pattern": {"shape": pattern}},
-        "hovertemplate": f"{name}: %{{x:.1f}} ms<extra>device %{{y}}</extra>",
+        "hovertemplate": f"{name}: %{{x:.3g}} ms<extra>device %{{y}}</extra>",
     }  # fmt: skip
 
 
