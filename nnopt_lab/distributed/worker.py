@@ -103,10 +103,11 @@ def phases(rank: Rank, case: Mapping[str, int], steps: int) -> list[list[float]]
         optimizer.zero_grad()
         cross_entropy(net(x), y).backward()
         computed = rank.now()
-        gradient = _flat(net)
-        dist.all_reduce(gradient)
+        if rank.size > 1:
+            gradient = _flat(net)
+            dist.all_reduce(gradient)
+            vector_to_parameters(gradient / rank.size, _gradients(net))
         reduced = rank.now()
-        vector_to_parameters(gradient / rank.size, _gradients(net))
         optimizer.step()
         times.append([begin, computed, reduced])
     return times[WARM_UP:]
