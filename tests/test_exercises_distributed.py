@@ -222,7 +222,7 @@ def run_of(n, *, step, gained, apart=1e-7):
     far = np.full(times.shape[:-1], apart)
     return xr.Dataset(
         {
-            "overlapped": ([*axes, "step"], times),
+            "loop": ([*axes, "block"], times),
             "all_reduce": ([*axes, "step"], times),
             "parameters": ("width", [7000, 1_000_000]),
             "apart": ([*axes], far),

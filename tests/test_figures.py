@@ -305,7 +305,7 @@ def real_run():
             "computation": (axes, np.full((2, 3), 0.004)),
             "wait": (axes, [[0.002] * 3, [0.001] * 3]),
             "all_reduce": (axes, np.full((2, 3), 0.003)),
-            "overlapped": (axes, np.full((2, 3), 0.0085)),
+            "loop": (["device", "block"], np.full((2, 3), 0.0085)),
             "slowest": ("step", [1, 0, 1]),
         }
     )
@@ -313,7 +313,7 @@ def real_run():
 
 def test_real_processes_stand_in_lanes_beside_the_model():
     gained = xr.DataArray(
-        [[1.0] * 3, [1.4, 1.5, 1.7]], {"processes": [1, 2]}, ["processes", "step"]
+        [[1.0] * 3, [1.4, 1.5, 1.7]], {"processes": [1, 2]}, ["processes", "block"]
     )
     speeds = xr.Dataset({"measured": gained, "modelled": ("processes", [1.0, 1.8])})
     drawn, said = figures.distributed.real(real_run(), speeds, cores=1)
@@ -321,11 +321,12 @@ def test_real_processes_stand_in_lanes_beside_the_model():
     assert [*bars["computing"].base] == pytest.approx([0, 1, 10, 11, 20, 21])
     assert [*np.add(bars["all-reduce"].base, bars["all-reduce"].x)][-1] == pytest.approx(29)
     (path,) = [trace for trace in drawn.data if trace.name == "what all wait for"]
-    assert [*path.x] == pytest.approx([0, 9, 9, 19, 19, 29])
+    assert [*path.x] == pytest.approx([1, 9, 9, 19, 19, 29])
     (dots,) = [trace for trace in drawn.data if trace.name == "measured"]
     assert [*dots.y] == [1, 1.5]
     assert (dots.error_y.array[1], dots.error_y.arrayminus[1]) == pytest.approx((0.1, 0.05))
     assert "2 processes: 41 % computing" in plain(said)
+    assert "12 % the update" in plain(said)
     assert "a step takes 8.5 ms: 1.5 times as many samples" in plain(said)
     assert "the model says 1.8. They take turns on 1 cores" in plain(said)
     assert "turns" not in figures.distributed.real(real_run(), speeds, cores=2)[1]

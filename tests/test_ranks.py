@@ -19,6 +19,18 @@ def test_each_rank_gets_the_sum_of_each_all_reduce():
         assert ranks.run(program, n) == [[total, 10 * total, [n, n]]] * n
 
 
+def test_a_rank_may_go_on_with_what_it_gave():
+    def program(rank, all_reduce):
+        mine = torch.ones(2)
+        found = [all_reduce(mine)]
+        for _ in range(50):
+            mine += 1
+            found.append(all_reduce(mine))
+        return [each[0].item() for each in found]
+
+    assert ranks.run(program, 3) == [[3.0 * (1 + k) for k in range(51)]] * 3
+
+
 def test_all_reduces_are_paired_by_their_order():
     def program(rank, all_reduce):
         first = all_reduce(7) if rank == 0 else None

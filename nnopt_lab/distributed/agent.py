@@ -14,6 +14,8 @@ from typing import Any
 from torch.distributed import run
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+AT_ONCE = 10  # seconds; torchrun waits longer before it kills
+
 
 def main(folder: str, arguments: Sequence[str]) -> int:
     """Be torchrun; return its exit code."""
@@ -28,14 +30,18 @@ def main(folder: str, arguments: Sequence[str]) -> int:
 def _first(error: Any) -> str:
     """Return which rank failed first, and how.
 
-    One that was killed comes before those that raised, which may have missed it; torchrun itself
-    sends SIGTERM to those that are left.
+    One that was killed comes before those that raised, which may have missed it. Others are ended
+    by what came first: by torchrun (SIGTERM, and SIGKILL much later) or by a watchdog (SIGABRT).
     """
-    order = {-signal.SIGTERM: 2}
-    rank, first = min(
-        error.failures.items(),
-        key=lambda item: (order.get(item[1].exitcode, item[1].exitcode > 0), item[1].timestamp),
-    )
+    begin = min(failure.timestamp for failure in error.failures.values())
+
+    def place(item: tuple[int, Any]) -> tuple[int, int]:
+        code, when = item[1].exitcode, item[1].timestamp
+        is_late = code == -signal.SIGTERM or (code == -signal.SIGKILL and when > begin + AT_ONCE)
+        order = 3 if is_late else 2 if code == -signal.SIGABRT else 1 if code > 0 else 0
+        return order, when
+
+    rank, first = min(error.failures.items(), key=place)
     if first.exitcode < 0:
         return f"rank {rank} was ended by {first.signal_name()}."
     return f"rank {rank} raised {_words(first.message)}"

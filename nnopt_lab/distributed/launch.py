@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nnopt_lab.distributed.scaling import BYTES, link_of, predict
+from nnopt_lab.distributed.scaling import BYTES, FITTED, Free, link_of, predict
 from nnopt_lab.distributed.worker import FAULTS, SAMPLES, network
 
 import numpy as np
@@ -117,7 +117,7 @@ def measure(
     widths, batches : sequence of int
         Neurons a layer, and samples of a process, from 1 each: every pair is run.
     steps : int
-        That are measured.
+        Whose phases are measured.
     fault : {None, "raises", "is killed", "never arrives"}
         What the last of several processes does instead of its work.
     report, stop : callable
@@ -126,12 +126,13 @@ def measure(
     Returns
     -------
     xarray.Dataset, or None if it was stopped
-        By ``width``, ``batch``, ``device`` (a process) and ``step``, in seconds: ``start``,
-        ``computation``, ``wait`` (for the slowest) and ``all_reduce`` of a step in which one
-        follows the other, and ``overlapped``, a step of ``DistributedDataParallel``; without
-        ``device``: ``slowest``, the one that all wait for. By ``width``, ``batch`` and ``device``:
-        ``apart`` and ``apart_without_sync``, the distance of the gradient from that of one process
-        on the samples of all, as a share of its length. By ``width``: ``parameters``.
+        In seconds, by ``width``, ``batch`` and ``device`` (a process), of each ``step`` in which an
+        all-reduce follows the computation: ``start``, ``computation``, ``wait`` (for the slowest)
+        and ``all_reduce``; without ``device``, ``slowest``, the one that all wait for. Of each
+        ``block`` of steps, ``loop``: their mean in an ordinary loop or, if there are several
+        processes, under ``DistributedDataParallel``. ``apart`` and ``apart_without_sync``: how far
+        the gradient is from that of one process on the samples of all, as a share of its length.
+        By ``width``: ``parameters``.
 
     Raises
     ------
@@ -179,7 +180,7 @@ def measure(
             **{name: (axes, part) for name, part in parts.items()},
             "slowest": ([*axes[:2], "step"], computed.argmax(2)),
             "parameters": ("width", [_n_parameters(width) for width in widths]),
-            "overlapped": (axes, by_case("step")),
+            "loop": ([*axes[:-1], "block"], by_case("block")),
             **{name: (axes[:-1], by_case(name)) for name in ("apart", "apart_without_sync")},
         },
         named,
@@ -194,7 +195,8 @@ def speed_ups(
     Parameters
     ----------
     runs : mapping of int to xarray.Dataset
-        By the number of processes, 1 and 2 among them, what ``measure`` returned.
+        By the number of processes, 1 and 2 among them, what ``measure`` returned, of this batch
+        and, to share it out, its parts.
     width, batch : int
         Of the network, and of one process's step.
     scaling : {"weak", "strong"}
@@ -203,26 +205,31 @@ def speed_ups(
     Returns
     -------
     xarray.Dataset
-        ``measured``, under DistributedDataParallel, by ``processes`` and ``step``, against the
-        median step of one; ``modelled`` by ``processes``, with the link that the all-reduces of two
-        processes tell of, those of the smallest and of the largest network.
+        ``measured``, by ``processes`` and ``block``, against the median block of one; ``modelled``
+        by ``processes``: the model knows what a process takes for its batch alone, and the link
+        that the all-reduces of two processes tell of, those of the smallest and of the largest
+        network. Nothing hides: what sends needs the cores that compute.
     """
     ends = runs[2].isel(width=[0, -1])
     n_bytes, reduced = BYTES * ends.parameters, ends.all_reduce.median(["batch", "device", "step"])
     link = link_of(tuple(n_bytes.values.tolist()), tuple(reduced.values.tolist()), 2)
-    rows, shared = {}, scaling == "strong"
-    for n, found in runs.items():
-        step = found.overlapped.sel(width=width, batch=batch // n if shared else batch)
-        rows[n] = step.max("device").reset_coords(drop=True)
-    one = float(rows[1].median())
-    gained = [one / row * (1 if shared else n) for n, row in rows.items()]
-    parameters = float(runs[1].parameters.sel(width=width))
-    model = predict(parameters, one, [*runs], link=link, scaling=scaling)
+    nothing_hides = Free(tax=FITTED.tax, hidden=0)
+    parameters, shared = float(runs[1].parameters.sel(width=width)), scaling == "strong"
+
+    def seconds(n: int, size: int) -> xr.DataArray:
+        found: xr.DataArray = runs[n].loop.sel(width=width, batch=size, drop=True).max("device")
+        return found
+
+    one, measured, modelled = float(seconds(1, batch).median()), [], []
+    for n in runs:
+        size, gain = (batch // n, 1) if shared else (batch, n)
+        alone = float(seconds(1, size).median())
+        model = predict(parameters, alone, [n], link=link, free=nothing_hides)
+        measured.append(gain * one / seconds(n, size))
+        modelled.append(gain * one / model.step.item())
+    processes = xr.IndexVariable("processes", [*runs])
     return xr.Dataset(
-        {
-            "measured": xr.concat(gained, xr.IndexVariable("processes", [*runs])),
-            "modelled": ("processes", model.speed_up.values),
-        }
+        {"measured": xr.concat(measured, processes), "modelled": ("processes", modelled)}
     )
 
 

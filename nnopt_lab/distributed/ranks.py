@@ -3,6 +3,7 @@
 import ctypes
 import threading
 from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -83,7 +84,7 @@ class _Meeting:
             call = self.n_calls[rank]
             self.n_calls[rank] += 1
             mine = self.values.setdefault(call, {})
-            mine[rank] = value
+            mine[rank] = deepcopy(value)  # whatever the rank does with it later
             self.changed.notify_all()
             while len(mine) < self.n:
                 if any(other not in mine for other in self.ended):

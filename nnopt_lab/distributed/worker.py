@@ -8,7 +8,7 @@ GPUs, one a process, with NCCL.
 
 - ``cases``, a list of {"width", "batch"} (samples of a process), and ``steps``. Each rank writes
   ``folder/<rank>.json``: for each case the seconds of its phases, and how far the gradient lies
-  from that of one process. ``fault``, one of ``FAULTS`` or null, lets the last rank fail.
+  from that of one process. ``fault``, one of ``FAULTS``, lets the last rank fail.
 - ``training``: {"width", "batch", "steps", "every", "killed_at"}. Each rank writes the weights that
   it ends with. A checkpoint is saved every so many steps. At step ``killed_at``, if it is not null,
   the last rank is killed; with ``torchrun --max-restarts=1`` all start again, from the checkpoint.
@@ -35,22 +35,24 @@ from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-LIMIT = timedelta(seconds=10)  # for any message; gloo's own is 30 minutes
-ARRIVAL = timedelta(seconds=5)  # until a rank that is missing is named
+LIMIT = timedelta(minutes=10)  # for any message
+SOON = timedelta(seconds=5)  # the same, where a rank is to fail
 SAMPLES = 20_000  # of all ranks
 WARM_UP = 3  # steps that are not measured
+BLOCKS, BLOCK = 5, 0.04  # how often steps are timed together, for about so many seconds
 FAULTS = ("raises", "is killed", "never arrives")
 
 
 class Rank:
     """One process: who it is, where it computes, and its part of the work."""
 
-    def __init__(self) -> None:
-        has_gpu = torch.cuda.is_available()
+    def __init__(self, limit: timedelta = LIMIT) -> None:
+        has_gpu = torch.cuda.device_count() >= int(os.environ["LOCAL_WORLD_SIZE"])
         self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if has_gpu else "cpu"
         if has_gpu:
             torch.cuda.set_device(self.device)
-        dist.init_process_group("nccl" if has_gpu else "gloo", timeout=LIMIT)
+        dist.init_process_group("nccl" if has_gpu else "gloo", timeout=limit)
+        self.limit = limit
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self.has_gpu = has_gpu
 
@@ -65,7 +67,7 @@ class Rank:
         if self.has_gpu:
             dist.barrier()
         else:
-            dist.monitored_barrier(timeout=ARRIVAL, wait_all_ranks=True)
+            dist.monitored_barrier(timeout=self.limit, wait_all_ranks=True)
 
     def leave(self) -> None:
         """End the group, after all that holds it: its threads must not outlive the interpreter."""
@@ -113,18 +115,31 @@ def phases(rank: Rank, case: Mapping[str, int], steps: int) -> list[list[float]]
     return times[WARM_UP:]
 
 
-def step_seconds(rank: Rank, case: Mapping[str, int], steps: int) -> list[float]:
-    """Return what each step takes under DistributedDataParallel, which hides what it can."""
-    net = DistributedDataParallel(network(case["width"]).to(rank.device))
+def block_seconds(rank: Rank, case: Mapping[str, int]) -> list[float]:
+    """Return what a step takes, as the mean of each block of steps.
+
+    Several processes train under DistributedDataParallel, which hides what it can; one trains in
+    an ordinary loop.
+    """
+    net: nn.Module = network(case["width"]).to(rank.device)
+    if rank.size > 1:
+        net = DistributedDataParallel(net)
     optimizer, (x, y) = torch.optim.SGD(net.parameters(), lr=0.05), rank.batch(case["batch"])
-    times = []
-    for _ in range(WARM_UP + steps):
+
+    def timed(steps: int) -> float:
+        rank.wait_for_all()
         begin = rank.now()
-        optimizer.zero_grad()
-        cross_entropy(net(x), y).backward()
-        optimizer.step()
-        times.append(rank.now() - begin)
-    return times[WARM_UP:]
+        for _ in range(steps):
+            optimizer.zero_grad()
+            cross_entropy(net(x), y).backward()
+            optimizer.step()
+        return (rank.now() - begin) / steps
+
+    timed(WARM_UP)
+    longest = torch.tensor(timed(WARM_UP)).to(rank.device)
+    dist.all_reduce(longest, dist.ReduceOp.MAX)  # all must make as many steps
+    steps = max(2, round(BLOCK / longest.item()))
+    return [timed(steps) for _ in range(BLOCKS)]
 
 
 def distance(rank: Rank, case: Mapping[str, int], *, sync: bool) -> float:
@@ -161,9 +176,12 @@ def fail(rank: Rank, fault: str) -> None:
 def trained(rank: Rank, plan: Mapping[str, Any], checkpoint: Path) -> list[float]:
     """Train on, from the checkpoint if there is one, and return the weights at the end."""
     net = DistributedDataParallel(network(plan["width"]).to(rank.device))
-    optimizer, first = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9), 0
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, map_location=rank.device)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+    is_there = rank.rank == 0 and checkpoint.exists()  # others may see a folder too late
+    found: list[Any] = [torch.load(checkpoint, map_location="cpu") if is_there else None]
+    dist.broadcast_object_list(found)
+    saved, first = found[0], 0
+    if saved is not None:
         net.load_state_dict(saved["net"])
         optimizer.load_state_dict(saved["optimizer"])
         first = saved["step"]
@@ -172,15 +190,23 @@ def trained(rank: Rank, plan: Mapping[str, Any], checkpoint: Path) -> list[float
         if step == plan["killed_at"] and is_first_life:
             fail(rank, "is killed")
         if step % plan["every"] == 0 and rank.rank == 0:
-            state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-            torch.save(state, f"{checkpoint}.new")
-            os.replace(f"{checkpoint}.new", checkpoint)  # whole, or not at all
+            save(checkpoint, net=net.state_dict(), optimizer=optimizer.state_dict(), step=step)
         x, y = rank.batch(plan["batch"], step)
         optimizer.zero_grad()
         cross_entropy(net(x), y).backward()
         optimizer.step()
     weights: list[float] = parameters_to_vector(net.parameters()).tolist()
     return weights
+
+
+def save(checkpoint: Path, **state: Any) -> None:
+    """Save a checkpoint that is whole or not there, whatever fails meanwhile."""
+    new = checkpoint.with_suffix(".new")
+    with new.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, checkpoint)
 
 
 def measured(rank: Rank, settings: Mapping[str, Any], share: Path) -> list[dict[str, Any]]:
@@ -191,7 +217,7 @@ def measured(rank: Rank, settings: Mapping[str, Any], share: Path) -> list[dict[
         found.append(
             {
                 "phases": phases(rank, case, steps),
-                "step": step_seconds(rank, case, steps),
+                "block": block_seconds(rank, case),
                 "apart": distance(rank, case, sync=True),
                 "apart_without_sync": distance(rank, case, sync=False),
             }
@@ -214,13 +240,14 @@ def main() -> None:
     """Measure or train, and write what came of it."""
     folder = Path(sys.argv[1])
     settings = json.loads((folder / "settings.json").read_text())
-    rank = Rank()
+    fault = settings.get("fault")
+    rank = Rank(LIMIT if fault is None else SOON)
+    if fault is not None:
+        fail(rank, fault)
     found: list[Any]
     if "training" in settings:
         found = trained(rank, settings["training"], folder / "checkpoint.pt")
     else:
-        if settings["fault"] is not None:
-            fail(rank, settings["fault"])
         found = measured(rank, settings, folder / "share")
     (folder / f"{rank.rank}.json").write_text(json.dumps(found))
     rank.leave()

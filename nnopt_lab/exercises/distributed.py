@@ -486,12 +486,11 @@ def _message(given: Any, n: int) -> rings.Message:
         ) from None
 
 
-def _solve_batch_norm(x: Tensor, all_reduce: ranks.AllReduce) -> Tensor:
+def _solve_batch_norm(x: Tensor, all_reduce: ranks.AllReduce) -> Any:
     mine = torch.stack([torch.full_like(x[0], len(x)), x.sum(0), (x**2).sum(0)])
     count, total, squares = all_reduce(mine)
     mean = total / count
-    normed: Tensor = (x - mean) / (squares / count - mean**2 + 1e-5).sqrt()
-    return normed
+    return (x - mean) / torch.sqrt(squares / count - mean**2 + 1e-5)
 
 
 @Exercise(
@@ -526,7 +525,8 @@ def batch_norm(my_batch_norm: Rule) -> str:
             raise Wrong(f"Right, but it takes {max(n_calls)} all-reduces; one is enough.")
     return (
         "Now workers change nothing; the price is a message in each such layer that all wait for. "
-        "To train, gradients must go through it, too: nn.SyncBatchNorm does both, on GPUs."
+        "Where means are large, squares lose digits: nn.SyncBatchNorm, for GPUs, avoids that, and "
+        "lets gradients through."
     )
 
 
@@ -597,7 +597,10 @@ def means(diagnosis: Any, mended: Rule) -> str:
             for given, value, name in zip(pair, right, ("loss", "gradient"), strict=True):
                 mistakes = {2 * value: "That is the sum over both ranks."}
                 expect(given, value, f"{where}, mean {name}:", mistakes)
-    return "In an if on the rank no collective may be called, nor anything that calls one."
+    return (
+        "All ranks must call the same collectives in the same order. In a loop nothing would stand "
+        "still: sums of unlike things, without an error. TORCH_DISTRIBUTED_DEBUG=DETAIL finds them."
+    )
 
 
 def _solve_together(means: Tensor, variances: Tensor) -> tuple[Tensor, Tensor]:
@@ -638,7 +641,7 @@ def together(diagnosis: Any, mended: Rule) -> str:
             raise Wrong(f"{where} the variance lacks that between the workers' means.")
         if not torch.allclose(variance.float(), x.var((0, 1), correction=0), rtol=1e-3):
             raise Wrong(f"{where} the variance is off.")
-    return "Under DDP rank 0's buffers replace all others at every step. SyncBatchNorm mends both."
+    return "DDP sends rank 0's buffers to all at every step. nn.SyncBatchNorm has one mean for all."
 
 
 def _solve_epochs(sampler: "DistributedSampler[Any]", epochs: int) -> list[list[int]]:

@@ -74,8 +74,8 @@ def real(found: xr.Dataset, speeds: xr.Dataset, *, cores: int) -> tuple[go.Figur
     """
     n, at = found.sizes["device"], speeds.processes.values
     panel, share, total = _lanes(found.isel(step=slice(4)), int(at.max()), "process")
-    middle = speeds.measured.median("step")
-    low, high = (speeds.measured.quantile(q, "step") for q in (0.25, 0.75))
+    middle = speeds.measured.median("block")
+    low, high = (speeds.measured.quantile(q, "block") for q in (0.25, 0.75))
     dots = {
         "type": "scatter", "mode": "markers", "name": "measured", "x": at, "y": middle.values,
         "marker": {"color": theme.COLOURS[2], "symbol": "diamond", "size": 11},
@@ -104,9 +104,11 @@ def real(found: xr.Dataset, speeds: xr.Dataset, *, cores: int) -> tuple[go.Figur
         legend={"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"}, gap=0.12,
     )  # fmt: skip
     is_one, here = n == 1, speeds.sel(processes=n)
-    step = 1000 * float(found.overlapped.max("device").median())
-    words = [f"{n} process{'' if is_one else 'es'}: {_shares(share)}."]
-    words.append(f"Under DistributedDataParallel a step takes {theme.number(step)}{NO_BREAK}ms:")
+    step = 1000 * float(found.loop.max("device").median())
+    rest = 100 - sum(share.values())
+    words = [f"{n} process{'' if is_one else 'es'}: {_shares({**share, 'the update': rest})}."]
+    how = "In a plain loop" if is_one else "Under DistributedDataParallel"
+    words.append(f"{how} a step takes {theme.number(step)}{NO_BREAK}ms:")
     words.append(f"{theme.number(float(here.measured.median()))} times as many samples a second")
     words.append(f"as one process; the model says {theme.number(float(here.modelled))}.")
     if n > cores:
@@ -128,7 +130,8 @@ def _lanes(
         ("all-reduce", 4, "x", begin + computation + wait, reduced),
     ]
     ends = (begin + computation + wait + reduced).max("device").values
-    starts = np.concatenate([[0.0], ends[:-1]])
+    first = begin.isel(step=0, device=int(found.slowest[0]))
+    starts = np.concatenate([[float(first)], ends[:-1]])
     path = {
         "type": "scatter", "mode": "lines", "name": "what all wait for",
         "x": np.stack([starts, ends], 1).ravel(), "y": 1 + found.slowest.values.repeat(2),
