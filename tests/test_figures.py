@@ -1,4 +1,4 @@
-from nnopt_lab import figures
+from nnopt_lab import combined, figures
 from nnopt_lab.distributed import ring, scaling
 from nnopt_lab.figures import charts, theme
 from nnopt_lab.statistics import MINUS, Verdict
@@ -400,3 +400,63 @@ def test_the_worst_prediction_is_named():
     drawn, said = figures.distributed.predicted(published, off)
     assert drawn.data[1].x == pytest.approx(100 * published.efficiency)
     assert f"Mean error 5.0 points, the worst 12: {published.model[2].item()} on 2" in said
+
+
+def two_by_two(**rows):
+    """Return accuracies of two factors, with a little noise over four seeds."""
+    values = np.array([[20.0, 10.0], [50.0, 55.0]])[..., None] / 100 + [-0.01, 0.01] * 2
+    places = {"shuffle": ["sorted", "shuffled"], "batch_norm": ["plain", "batch norm"]}
+    return xr.DataArray(
+        values, {**places, "seed": range(4)}, ["shuffle", "batch_norm", "seed"],
+        name="test_accuracy",
+    )  # fmt: skip
+
+
+def test_an_interaction_is_drawn_and_said():
+    drawn, said = figures.combined.interplay(two_by_two(), "shuffle", "batch_norm", within=(0, 70))
+    assert [trace.name for trace in drawn.data] == ["plain", "batch norm"]
+    assert [*drawn.data[1].y] == pytest.approx([10, 55])
+    assert drawn.data[0].error_y.array[0] > 0
+    assert [*drawn.layout.yaxis.range] == [0, 70]
+    assert "From sorted to shuffled: 30.0" in plain(said)
+    assert "interaction: 15.0" in plain(said)
+
+
+def test_effects_stand_beside_the_chosen_pair():
+    values = two_by_two()
+    found = combined.effects(values, ["shuffle", "batch_norm"])
+    drawn, _ = figures.combined.effects(found, values, ["shuffle", "batch_norm"])
+    alone, pair, *lines = drawn.data
+    assert [*alone.y, *pair.y] == ["shuffle", "batch norm", "shuffle × batch norm"]
+    assert [*alone.x, *pair.x] == pytest.approx([37.5, -2.5, 15])
+    assert pair.meta == {"y": "pair"}
+    assert [line.xaxis for line in lines] == ["x2", "x2"]
+
+
+def test_recipes_lead_to_their_neighbours():
+    values = two_by_two()
+    cost = (1000 * (1 + 0 * values.mean("seed"))).rename("n_bytes")
+    cost.loc[{"shuffle": "sorted", "batch_norm": "plain"}] = np.nan
+    cost.loc[{"batch_norm": "batch norm"}] = 2000
+    best = values.mean("seed") > 0.5 - 1e-9
+    chosen = {"shuffle": "shuffled", "batch_norm": "plain"}
+    drawn, said = figures.combined.recipes(values, cost, best, chosen, within=(100, 10_000))
+    dots = {trace.name: trace for trace in drawn.data if trace.customdata is not None}
+    assert dots["no other beats it"].meta == {"customdata": ["shuffle", "batch_norm"]}
+    assert [[*row] for row in dots["beaten"].customdata] == [["sorted", "batch norm"]]
+    (ring,) = [trace for trace in drawn.data if trace.name == "your recipe"]
+    assert (ring.x[0], ring.y[0]) == pytest.approx((1000, 50))
+    (words,) = [trace for trace in drawn.data if trace.mode == "text"]
+    assert [*words.text] == ["batch norm"]
+    assert "shuffled, plain: test accuracy 50.0" in plain(said)
+    lost = {"shuffle": "sorted", "batch_norm": "plain"}
+    drawn, said = figures.combined.recipes(values, cost, best, lost, within=(100, 10_000))
+    assert "it never gets there" in said
+    assert "your recipe" not in [trace.name for trace in drawn.data]
+
+
+def test_advice_is_a_table_and_a_sentence():
+    rows = [{"use": "this", "because": "of that", "it harms": "there", "lesson": "01"}] * 2
+    drawn, said = figures.combined.advice(rows)
+    assert [*drawn.data[0].cells.values[1]] == ["of that", "of that"]
+    assert said == "this; this."

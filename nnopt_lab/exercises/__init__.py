@@ -1,6 +1,7 @@
 """Exercises that check themselves, and the questions and findings of each lesson."""
 
 from nnopt_lab.exercises import (
+    combined,
     distributed,
     evidence,
     normalization,
@@ -15,6 +16,7 @@ from nnopt_lab.exercises.exercise import Exercise
 __all__ = [
     "Exercise",
     "answers",
+    "combined",
     "distributed",
     "evidence",
     "normalization",

@@ -179,7 +179,8 @@ def _check_clicks(frames: Sequence[Mapping[str, Any]], values: Mapping[str, Any]
         name
         for drawn in frames
         for trace in drawn["figure"]["data"]
-        for name in dict(trace.get("meta") or {}).values()
+        for names in dict(trace.get("meta") or {}).values()
+        for name in ([names] if isinstance(names, str) else names)
     }
     if not named <= values.keys():
         raise ValueError(

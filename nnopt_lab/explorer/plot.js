@@ -107,10 +107,14 @@ async function render({ model, el }) {
       }
     };
     const reload = () => load().then(redraw, fail);
-    // A trace whose meta names controls by its axes chooses their values where it is clicked.
+    // A trace whose meta names controls by its axes chooses their values where it is clicked; for
+    // customdata it names a list of them.
     const choose = ({ points: [point] }) => {
-      for (const [axis, name] of Object.entries(point?.data.meta ?? {})) {
-        moveTo(controls[names.indexOf(name)], nearest(stops[name], point[axis]));
+      for (const [axis, named] of Object.entries(point?.data.meta ?? {})) {
+        [named].flat().forEach((name, i) => {
+          const place = Array.isArray(named) ? point[axis][i] : point[axis];
+          moveTo(controls[names.indexOf(name)], nearest(stops[name], place));
+        });
       }
     };
     controls.forEach((control) => control.on("change:index change:value", redraw));

@@ -2,6 +2,7 @@
 
 from nnopt_lab.figures import (
     charts,
+    combined,
     distributed,
     evidence,
     normalization,
@@ -14,6 +15,7 @@ from nnopt_lab.figures import (
 
 __all__ = [
     "charts",
+    "combined",
     "distributed",
     "evidence",
     "normalization",

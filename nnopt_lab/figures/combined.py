@@ -1,0 +1,255 @@
+"""Figures of the lesson that combines all techniques."""
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+
+from nnopt_lab.figures import charts, theme
+from nnopt_lab.statistics import interval, over_seeds
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+# How each factor of the lesson is called on an axis.
+FACTORS = {
+    "shuffle": "order of the data",
+    "decay": "learning rate",
+    "batch_norm": "normalisation",
+    "pruning": "weights",
+}
+
+
+def interplay(
+    values: xr.DataArray, along: str, across: str, *, within: Sequence[float] | None = None
+) -> tuple[go.Figure, str]:
+    """Draw two techniques, a line for each place of the second: parallel, or not.
+
+    Parameters
+    ----------
+    values : xarray.DataArray
+        Named; dimensions ``along`` and ``across``, two places each, and ``seed``.
+    along, across : str
+        Which factor the x axis holds, and which one tells the lines apart.
+    within : (float, float), optional
+        The range of the y axis, as shown.
+    """
+    panel, gains = _interplay(values, along, across)
+    y = {**panel.y, **({} if within is None else {"range": [*within]})}
+    drawn = theme.figure(
+        panel.traces, title="Two techniques together", x=panel.x["title"], y=panel.y["title"],
+        height=400, xaxis=panel.x, yaxis=y, **theme.LEGEND_ABOVE,
+    )  # fmt: skip
+    return drawn, _in_words(gains, [*map(str, values[along].values)])
+
+
+def _interplay(
+    values: xr.DataArray, along: str, across: str
+) -> tuple[theme.Panel, dict[str, xr.DataArray]]:
+    """Return the lines, and what each gains from left to right, in shown units."""
+    shown = charts.quantity(values.name)
+    rows = {str(p): shown.show(values.sel({across: p}, drop=True)) for p in values[across].values}
+    traces: list[theme.Trace] = []
+    for style, (name, row) in enumerate(rows.items(), 1):
+        found, shift = over_seeds(row), 0.03 * (style - 1.5)
+        (line,) = theme.line([shift, 1 + shift], found["mean"].values, name, style)
+        bars = {"array": found.half_width.values.tolist(), "thickness": 2, "width": 7}
+        traces.append({**line, "error_y": bars})
+    places = [*map(str, values[along].values)]
+    x = {
+        "title": FACTORS.get(along, along), "range": [-0.3, 1.3], "tickvals": [0, 1],
+        "ticktext": places, "showgrid": False,
+    }  # fmt: skip
+    gains = {name: row.isel({along: 1}) - row.isel({along: 0}) for name, row in rows.items()}
+    return theme.Panel(traces, x, {"title": shown.title, **shown.axis}), gains
+
+
+def _in_words(gains: dict[str, xr.DataArray], places: Sequence[str]) -> str:
+    words = [f"{interval(gain)} points with {name}" for name, gain in gains.items()]
+    first, second = gains.values()
+    return (
+        f"From {places[0]} to {places[1]}: {', '.join(words)}. Difference of the two, their "
+        f"interaction: {interval(second - first)} points."
+    )
+
+
+def effects(
+    found: xr.DataArray, values: xr.DataArray, pair: Sequence[str]
+) -> tuple[go.Figure, str]:
+    """Draw all effects and interactions with their intervals, and one pair as lines.
+
+    Parameters
+    ----------
+    found : xarray.DataArray
+        As ``combined.effects`` returns; dimensions ``term`` and ``seed``.
+    values : xarray.DataArray
+        What they are effects on, named; dimensions of the pair, and ``seed``.
+    pair : sequence of two str
+        A click on a pair's row chooses it, if a control is called "pair".
+    """
+    shown = charts.quantity(found.name)
+    means = over_seeds(shown.show(found))
+    terms, chosen = [_spaced(str(term)) for term in found.term.values], _spaced(" × ".join(pair))
+    groups = {
+        "alone": [i for i, term in enumerate(terms) if " × " not in term],
+        "pair": [i for i, term in enumerate(terms) if " × " in term],
+    }
+    dots: list[theme.Trace] = [
+        {
+            "type": "scatter", "mode": "markers", "name": name, "meta": {"y": "pair"},
+            "x": means["mean"].values[at].tolist(), "y": [terms[i] for i in at],
+            "error_x": {"array": means.half_width.values[at].tolist(), "thickness": 2, "width": 6},
+            "marker": {
+                "color": theme.COLOURS[style], "symbol": theme.SYMBOLS[style], "opacity": 1,
+                "size": [14 if terms[i] == chosen else 9 for i in at],
+            },
+            "hovertemplate": "%{y}: %{x:.1f} points<extra></extra>",
+        }
+        for style, (name, at) in enumerate(groups.items(), 1)
+    ]  # fmt: skip
+    lines, gains = _interplay(values, *pair)
+    drawn = theme.side_by_side(
+        {
+            "effects, and what pairs add": theme.Panel(
+                dots, {"title": shown.title, "zeroline": True, "zerolinecolor": theme.GREY},
+                {"categoryarray": terms[::-1], "automargin": True}, 1.3,
+            ),
+            chosen: lines,
+        },
+        title="Four techniques, sixteen combinations", height=460, gap=0.14,
+        legend={"orientation": "h", "x": 0, "y": -0.16, "yanchor": "top"},
+    )  # fmt: skip
+    return drawn, _in_words(gains, [*map(str, values[pair[0]].values)])
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def recipes(
+    accuracy: xr.DataArray,
+    cost: xr.DataArray,
+    unbeaten: xr.DataArray,
+    chosen: Mapping[str, str],
+    *,
+    within: tuple[float, float],
+) -> tuple[go.Figure, str]:
+    """Draw what every combination costs and reaches, with one of them among its neighbours.
+
+    Parameters
+    ----------
+    accuracy : xarray.DataArray
+        Named; dimensions of the factors, and ``seed``.
+    cost : xarray.DataArray
+        Named; dimensions of the factors; not a number where it is not known.
+    unbeaten : xarray.DataArray
+        Whether no other is cheaper and as good; dimensions of the factors.
+    chosen : mapping of str to str
+        The place on each factor. A click on a dot chooses it, if controls are called so.
+    within : (float, float)
+        The range of what is paid, as shown.
+    """
+    names = [*chosen]
+    reached, paid = charts.quantity(accuracy.name), charts.quantity(cost.name)
+    found = over_seeds(reached.show(accuracy)).stack(recipe=names)
+    table = xr.Dataset(
+        {
+            "x": paid.show(cost).stack(recipe=names), "y": found["mean"],
+            "half": found.half_width, "unbeaten": unbeaten.stack(recipe=names),
+        }
+    )  # fmt: skip
+    table = table.isel(recipe=np.flatnonzero(np.isfinite(table.x.values)))
+    traces = [
+        _dots(table.isel(recipe=np.flatnonzero(table.unbeaten.values == best)), name, style, names)
+        for best, name, style in ((True, "no other beats it", 3), (False, "beaten", 6))
+    ]
+    edge = table.isel(recipe=np.flatnonzero(table.unbeaten.values)).sortby("x")
+    steps = {
+        "type": "scatter", "mode": "lines", "x": edge.x.values.tolist(),
+        "y": edge.y.values.tolist(), "line": {"shape": "hv", "color": theme.COLOURS[3]},
+        "hoverinfo": "skip", "showlegend": False,
+    }  # fmt: skip
+    here, words = _chosen(table, chosen), ", ".join(chosen.values())
+    drawn = theme.figure(
+        [steps, *traces, *here], title="Sixteen recipes, and what they cost", x=paid.title,
+        y=reached.title, height=460, yaxis={"range": [table.y.min() - 5, table.y.max() + 5]},
+        xaxis={**paid.axis, "range": [math.log10(0.8 * within[0]), math.log10(1.25 * within[1])]},
+        **theme.LEGEND_ABOVE,
+    )  # fmt: skip
+    accurate = interval(reached.show(accuracy.sel(chosen)))
+    price = float(paid.show(cost.sel(chosen)))
+    cheap = f"{paid.words} {paid.in_words(price)}" if np.isfinite(price) else "it never gets there"
+    return drawn, f"{words}: {reached.words} {reached.in_words(accurate)}, {cheap}."
+
+
+def _dots(table: xr.Dataset, name: str, style: int, names: Sequence[str]) -> theme.Trace:
+    recipes = [[str(place) for place in recipe] for recipe in table.recipe.values]
+    return {
+        "type": "scatter", "mode": "markers", "name": name, "meta": {"customdata": [*names]},
+        "x": table.x.values.tolist(), "y": table.y.values.tolist(), "customdata": recipes,
+        "error_y": {"array": table.half.values.tolist(), "thickness": 1.5, "width": 4},
+        "text": [", ".join(recipe) for recipe in recipes],
+        "hovertemplate": "%{text}<br>%{y:.1f}<extra></extra>",
+        "marker": {"color": theme.COLOURS[style], "symbol": theme.SYMBOLS[style], "size": 10},
+    }  # fmt: skip
+
+
+def _chosen(table: xr.Dataset, chosen: Mapping[str, str]) -> list[theme.Trace]:
+    """Return a ring around the chosen recipe, and lines to those that differ in one thing."""
+    place = {tuple(recipe): i for i, recipe in enumerate(table.recipe.values)}
+    mine = tuple(chosen.values())
+    if mine not in place:
+        return []
+    x, y = table.x.values, table.y.values
+    here = place[mine]
+    near = [
+        (i, recipe[k])
+        for recipe, i in place.items()
+        for k in range(len(mine))
+        if recipe[k] != mine[k] and recipe[:k] + recipe[k + 1 :] == mine[:k] + mine[k + 1 :]
+    ]
+    lines = {
+        "type": "scatter", "mode": "lines", "name": "differs in one",
+        "x": [v for i, _ in near for v in (float(x[here]), float(x[i]), None)],
+        "y": [v for i, _ in near for v in (float(y[here]), float(y[i]), None)],
+        "line": {"color": theme.GREY, "dash": "dot"}, "hoverinfo": "skip",
+    }  # fmt: skip
+    labels = {
+        "type": "scatter", "mode": "text", "showlegend": False, "hoverinfo": "skip",
+        "x": [float(x[i]) for i, _ in near], "y": [float(y[i]) for i, _ in near],
+        "text": [f"{place}" for _, place in near], "textposition": "bottom center",
+    }  # fmt: skip
+    ring = {
+        "type": "scatter", "mode": "markers", "name": "your recipe", "hoverinfo": "skip",
+        "x": [float(x[here])], "y": [float(y[here])],
+        "marker": {"color": theme.COLOURS[2], "symbol": "circle-open", "size": 20,
+                   "line": {"width": 3}},
+    }  # fmt: skip
+    return [lines, labels, ring]
+
+
+def advice(rows: Sequence[Mapping[str, str]]) -> tuple[go.Figure, str]:
+    """Draw what to use as a table, in this order.
+
+    Parameters
+    ----------
+    rows : sequence of mappings of str to str
+        By the title of each column.
+    """
+    titles = [*rows[0]]
+    widths = dict(zip(titles, (24, 34, 34, 8), strict=True))
+    columns = [["<br>".join(textwrap.wrap(row[t], widths[t])) for row in rows] for t in titles]
+    table = {
+        "type": "table", "columnwidth": [2, 3, 3, 1],
+        "header": {
+            "values": [f"<b>{title}</b>" for title in titles], "align": "left",
+            "fill": {"color": theme.GRID}, "font": {"size": 14},
+        },
+        "cells": {"values": columns, "align": "left", "height": 24, "font": {"size": 13},
+                  "fill": {"color": "white"}},
+    }  # fmt: skip
+    drawn = go.Figure(
+        [table],
+        {"template": theme.TEMPLATE, "title_text": "What to use, in this order", "height": 420},
+    )
+    return drawn, "; ".join(row[titles[0]] for row in rows) + "."

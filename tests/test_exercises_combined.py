@@ -1,0 +1,120 @@
+"""The lesson that combines all: questions answered, and checks with typical wrong answers."""
+
+from nnopt_lab.exercises import combined as LESSON
+
+import numpy as np
+import pytest
+import xarray as xr
+
+PLACES = {
+    "batch_norm": [LESSON.PLAIN, LESSON.NORMED],
+    "shuffle": [LESSON.SORTED, LESSON.SHUFFLED],
+    "decay": [LESSON.CONSTANT, LESSON.DECAYED],
+    "pruning": [LESSON.WHOLE, LESSON.PRUNED],
+}
+SEEDS = np.array([-0.001, 0.001] * 4)
+
+
+def table(**gains):
+    """Return accuracies: 0.2, and what each place, or pair of places, gains."""
+    axes = {**PLACES, "seed": range(8)}
+    found = xr.DataArray(np.full((2, 2, 2, 2, 8), 0.2) + SEEDS, axes, [*axes], name="test_accuracy")
+    for names, gain in gains.items():
+        found.loc[{name: PLACES[name][1] for name in names.split("__")}] += gain
+    return found
+
+
+def test_which_pair_helps_is_computed():
+    usual = table(shuffle=0.4, shuffle__batch_norm=0.1, decay__batch_norm=-0.06)
+    asked = LESSON.helping(usual)
+    assert asked["predict"].answers[asked["predict"].right] == "shuffle and batch norm"
+    assert [row["holds"] for row in asked["shows"].rows] == [True] * 4
+    other = LESSON.helping(table(shuffle=0.1, decay__pruning=0.1))
+    assert other["predict"].answers[other["predict"].right] == "decay and pruning"
+    assert not any(row["holds"] for row in other["shows"].rows)
+
+
+@pytest.mark.parametrize(
+    ("at_own", "answer", "holds"),
+    [
+        (0.2, "it grows", [True, False]),
+        (0.105, "it stays, within a point", [True, False]),
+        (0.05, "it shrinks, to more than 2 points", [True, False]),
+        (-0.01, "it is gone, or turns into a loss", [True, True]),
+    ],
+)
+def test_what_becomes_of_a_gain_at_its_own_rate(at_own, answer, holds):
+    asked = LESSON.flipped(table(batch_norm=at_own), table(batch_norm=0.1))
+    assert asked["predict"].answers[asked["predict"].right] == answer
+    assert "gains 10.0 points" in asked["predict"].question
+    assert [row["holds"] for row in asked["shows"].rows] == holds
+
+
+@pytest.mark.parametrize(
+    ("small", "answer"),
+    [(0.2, "about a fifth"), (0.5, "about half"), (0.9, "about as much"), (1.5, "more")],
+)
+def test_what_a_sample_takes_is_measured(small, answer):
+    calls = ["whole", "cut", "folded", "small"]
+    rows = np.array([1, 1, small, small])[:, None] * np.ones(5)
+    seconds = xr.DataArray(rows, {"call": calls}, ["call", "round"])
+    asked = LESSON.taken_away(seconds, dict(zip(calls, [100, 34, 33, 32], strict=True)))
+    assert asked["predict"].answers[asked["predict"].right] == answer
+    assert asked["predict"].measured == f"{100 * small:.0f} %"
+    timed, counted = asked["shows"]
+    assert [row["holds"] for row in timed.rows] == [small < 1]
+    assert [row["holds"] for row in counted.rows] == [True, True]
+    large = LESSON.taken_away(seconds, dict(zip(calls, [100, 80, 80, 60], strict=True)))["shows"][1]
+    assert not any(row["holds"] for row in large.rows)
+
+
+def test_claims_read_the_right_differences():
+    own = table(
+        shuffle=0.4, shuffle__batch_norm=0.11, batch_norm=-0.1, decay=0.03,
+        decay__batch_norm=-0.02, decay__pruning=-0.01,
+    )  # fmt: skip
+    common = table(batch_norm=0.08)
+    verdicts = LESSON.claims(own, common)
+    assert [round(v.interval.mean, 1) for v in verdicts] == [-11, 0, 8, 2, 1, -1]
+    assert {v.margin for v in verdicts} == {2}
+
+
+def not_last(costs, gains):
+    return [i for i in LESSON._solve_front(costs, gains) if i]
+
+
+WRONG = [
+    ("interaction", lambda t: t[1][1] - t[0][0], "both gain together"),
+    ("interaction", lambda t: t[1][1] - max(t[1][0], t[0][1]), "over the better one alone"),
+    ("interaction", lambda t: LESSON._solve_gains(t) / 2, "often halve it"),
+    ("interaction", lambda t: -LESSON._solve_gains(t), "The sign"),
+    ("interaction", lambda t: (t[1][0] - t[0][0] + t[1][1] - t[0][1]) / 2, "main effect"),
+    ("one_at_a_time", lambda t: max(map(max, t)) - t[0][0], "over both off"),
+    ("one_at_a_time", lambda t: max(map(max, t)) - t[1][0], "only if it is better"),
+    ("unbeaten", lambda costs, gains: range(len(costs)), "another beats number"),
+    ("unbeaten", not_last, "none beats number 0"),
+    ("unbeaten", lambda costs, gains: 3, "Return the numbers of recipes, not 3"),
+    ("training_time", lambda e, n, b, s: s * e * (n // b), "last, short batch"),
+    ("training_time", lambda e, n, b, s: s * e * n / b, "a whole step"),
+    ("training_time", lambda e, n, b, s: s * e, "an epoch for a step"),
+]
+
+
+@pytest.mark.parametrize(("name", "answer", "reason"), WRONG)
+def test_a_typical_wrong_answer_gets_its_reason(name, answer, reason):
+    feedback = getattr(LESSON, name).check(answer)
+    assert (feedback.outcome, reason in feedback.words) == ("wrong", True), feedback.words
+
+
+@pytest.mark.parametrize("name", ["interaction", "one_at_a_time", "unbeaten", "training_time"])
+def test_solutions_are_right_and_starters_not_attempted(name):
+    exercise = getattr(LESSON, name)
+    assert exercise.solution().feedback.outcome == "right"
+    assert exercise.check(lambda *_: ...).outcome == "not attempted"
+
+
+def test_a_front_as_an_array_is_right_too():
+    def found(costs, gains):
+        return np.array(LESSON._solve_front(costs, gains))
+
+    assert LESSON.unbeaten.check(found).outcome == "right"
