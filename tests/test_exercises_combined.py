@@ -25,7 +25,7 @@ def table(**gains):
 
 
 def test_which_pair_helps_is_computed():
-    usual = table(shuffle=0.4, shuffle__batch_norm=0.1, decay__batch_norm=-0.06)
+    usual = table(shuffle=0.4, shuffle__batch_norm=0.1, batch_norm=-0.1, shuffle__pruning=-0.08)
     asked = LESSON.helping(usual)
     assert asked["predict"].answers[asked["predict"].right] == "shuffle and batch norm"
     assert [row["holds"] for row in asked["shows"].rows] == [True] * 4
@@ -52,20 +52,20 @@ def test_what_becomes_of_a_gain_at_its_own_rate(at_own, answer, holds):
 
 @pytest.mark.parametrize(
     ("small", "answer"),
-    [(0.2, "about a fifth"), (0.5, "about half"), (0.9, "about as much"), (1.5, "more")],
-)
-def test_what_a_sample_takes_is_measured(small, answer):
-    calls = ["whole", "cut", "folded", "small"]
-    rows = np.array([1, 1, small, small])[:, None] * np.ones(5)
+    [(0.1, "about four fifths"), (0.25, "about half"), (0.4, "about a fifth"),
+     (0.49, "next to nothing"), (0.6, "next to nothing")],
+)  # fmt: skip
+def test_what_cutting_saves_is_measured(small, answer):
+    calls = ["whole", "folded", "cut", "small"]
+    rows = np.array([1, 0.5, 0.5, small])[:, None] * np.ones(5)
     seconds = xr.DataArray(rows, {"call": calls}, ["call", "round"])
-    asked = LESSON.taken_away(seconds, dict(zip(calls, [100, 34, 33, 32], strict=True)))
+    asked = LESSON.taken_away(seconds, dict(zip(calls, [100, 90, 33, 32], strict=True)))
     assert asked["predict"].answers[asked["predict"].right] == answer
-    assert asked["predict"].measured == f"{100 * small:.0f} %"
     timed, counted = asked["shows"]
-    assert [row["holds"] for row in timed.rows] == [small < 1]
-    assert [row["holds"] for row in counted.rows] == [True, True]
-    large = LESSON.taken_away(seconds, dict(zip(calls, [100, 80, 80, 60], strict=True)))["shows"][1]
-    assert not any(row["holds"] for row in large.rows)
+    assert [row["holds"] for row in [*timed.rows, *counted.rows]] == [True] * 3
+    slow = seconds.copy(data=rows[::-1])
+    large = LESSON.taken_away(slow, dict(zip(calls, [100, 80, 80, 60], strict=True)))["shows"]
+    assert not any(row["holds"] for found in large for row in found.rows)
 
 
 def test_claims_read_the_right_differences():
@@ -75,7 +75,7 @@ def test_claims_read_the_right_differences():
     )  # fmt: skip
     common = table(batch_norm=0.08)
     verdicts = LESSON.claims(own, common)
-    assert [round(v.interval.mean, 1) for v in verdicts] == [-11, 0, 8, 2, 1, -1]
+    assert [round(v.interval.mean, 1) for v in verdicts] == [-11, 0, 8, 2, 1, -1, -2]
     assert {v.margin for v in verdicts} == {2}
 
 
@@ -83,14 +83,23 @@ def not_last(costs, gains):
     return [i for i in LESSON._solve_front(costs, gains) if i]
 
 
+def stopping(t):
+    """Give up when the first technique does not help."""
+    return LESSON._solve_search(t) if t[1][0] > t[0][0] else max(map(max, t)) - t[0][0]
+
+
 WRONG = [
     ("interaction", lambda t: t[1][1] - t[0][0], "both gain together"),
     ("interaction", lambda t: t[1][1] - max(t[1][0], t[0][1]), "over the better one alone"),
     ("interaction", lambda t: LESSON._solve_gains(t) / 2, "often halve it"),
     ("interaction", lambda t: -LESSON._solve_gains(t), "The sign"),
+    ("interaction", lambda t: abs(LESSON._solve_gains(t)), "It may be negative"),
+    ("interaction", lambda t: max(0, LESSON._solve_gains(t)), "It may be negative"),
     ("interaction", lambda t: (t[1][0] - t[0][0] + t[1][1] - t[0][1]) / 2, "main effect"),
     ("one_at_a_time", lambda t: max(map(max, t)) - t[0][0], "over both off"),
-    ("one_at_a_time", lambda t: max(map(max, t)) - t[1][0], "only if it is better"),
+    ("one_at_a_time", lambda t: max(map(max, t)) - t[1][0], "the second, too"),
+    ("one_at_a_time", lambda t: max(map(max, t)) - max(t[0][0], t[1][0]), "try the second"),
+    ("one_at_a_time", stopping, "the second, too"),
     ("unbeaten", lambda costs, gains: range(len(costs)), "another beats number"),
     ("unbeaten", not_last, "none beats number 0"),
     ("unbeaten", lambda costs, gains: 3, "Return the numbers of recipes, not 3"),

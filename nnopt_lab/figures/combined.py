@@ -110,7 +110,7 @@ def effects(
     lines, gains = _interplay(values, *pair)
     drawn = theme.side_by_side(
         {
-            "effects, and what pairs add": theme.Panel(
+            "gains, and how they change": theme.Panel(
                 dots, {"title": shown.title, "zeroline": True, "zerolinecolor": theme.GREY},
                 {"categoryarray": terms[::-1], "automargin": True}, 1.3,
             ),
@@ -179,7 +179,7 @@ def recipes(
     accurate = interval(reached.show(accuracy.sel(chosen)))
     price = float(paid.show(cost.sel(chosen)))
     cheap = f"{paid.words} {paid.in_words(price)}" if np.isfinite(price) else "it never gets there"
-    return drawn, f"{words}: {reached.words} {reached.in_words(accurate)}, {cheap}."
+    return drawn, f"{words}: {reached.words} {reached.in_words(accurate)}; {cheap}."
 
 
 def _dots(table: xr.Dataset, name: str, style: int, names: Sequence[str]) -> theme.Trace:
