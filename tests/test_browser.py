@@ -157,13 +157,18 @@ def draw(a, kind="line", grid=True):
     if kind == "heat":
         where = {"x": [0, 1, 2, 3], "y": ["bars", "heat"], "meta": {"x": "a", "y": "kind"}}
         traces = [go.Heatmap(z=np.outer([1, 2], range(4)) * a, zmin=0, zmax=18, **where)]
+    if kind == "dots":
+        recipes = [[3, "line"], [0, "heat"]]
+        where = {"customdata": recipes, "meta": {"customdata": ["a", "kind"]}}
+        traces = [go.Scatter(x=[1, 2], y=[1, 2], mode="markers", marker_size=90, **where)]
     figure = go.Figure(traces, layout={"title": {"text": "A line"}, "xaxis_showgrid": grid})
     return figure.add_annotation(text=f"a = {a}", x=0, y=0) if grid else figure
 """,
     """
 explorer = Explorer(
     lambda a, kind, grid: (draw(a, kind, grid), f"It rises by {a}."),
-    a=Stops([0, 1, 2, 3], unit="per step"), kind=["line", "bars", "heat"], grid=[False, True])
+    a=Stops([0, 1, 2, 3], unit="per step"), kind=["line", "bars", "dots", "heat"],
+    grid=[False, True])
 explorer""",
     "other = Explorer(lambda b: draw(b), b=range(5))\nother",
     "explorer",
@@ -214,6 +219,18 @@ def test_a_click_on_a_cell_chooses_the_values_of_its_axes(lesson):
     assert lesson.ask_kernel("explorer.values") == {"a": 3, "kind": "bars", "grid": False}
     assert sentences(lesson) == ["It rises by 3.", "", "It rises by 3."]
     assert_browser_shows_what_python_has(lesson)
+
+
+def test_a_click_on_a_dot_chooses_all_that_it_names(lesson):
+    lesson.set_values("explorer", a=1, kind="dots", grid=False)
+    dot = lesson.page.locator(".nnopt-lab-clickable .nsewdrag").first
+    box = dot.bounding_box()
+    lower_left = {"x": 0.08 * box["width"], "y": 0.92 * box["height"]}
+    dot.hover(position=lower_left)
+    lesson.page.wait_for_timeout(500)
+    dot.click(position=lower_left)
+    lesson.page.wait_for_timeout(1000)
+    assert lesson.ask_kernel("explorer.values") == {"a": 3, "kind": "line", "grid": False}
 
 
 def test_sliders_live_with_the_kernel_stopped(lesson):

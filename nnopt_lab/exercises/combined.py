@@ -89,13 +89,14 @@ def flipped(own: xr.DataArray, common: xr.DataArray) -> dict[str, Any]:
     }
     return {
         "predict": Prediction(
-            "Shuffled data, a rate that decays. At one rate for all, batch norm gains "
-            f"{float(at_one.mean()):.1f} points. Now each recipe gets a rate of its own, the best "
-            "of three on validation. What becomes of the gain?",
+            "Shuffled data, a rate that decays. At one rate for all, batch norm gains some points. "
+            "Now each recipe gets a rate of its own, the best of three on validation. What becomes "
+            "of the gain?",
             [*answers],
             next(answer for answer, is_so in answers.items() if is_so),
             "The one rate is the best for batch norm. What it was compared with does better at "
             "another, and nobody had looked.",
+            words=f"{float(at_own.mean()):.1f} points instead of {float(at_one.mean()):.1f}",
         ),
         "shows": Findings(
             {

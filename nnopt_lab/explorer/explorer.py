@@ -37,7 +37,7 @@ class Explorer:
     ``draw`` is called at every combination of stops once, here and now; from then on the figure
     moves in the browser, also while the kernel is busy or gone. A figure without controls is
     ``Explorer(draw)``. A trace whose ``meta`` names controls, as in ``{"x": "delta", "y": "lr"}``,
-    chooses their values where it is clicked.
+    chooses their values where it is clicked; for ``"customdata"`` it names a list of them.
 
     Parameters
     ----------
