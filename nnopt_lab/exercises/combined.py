@@ -135,7 +135,7 @@ def taken_away(seconds: xr.DataArray, sizes: dict[str, int]) -> dict[str, Any]:
             next(answer for answer, is_so in answers.items() if is_so),
             "A processor multiplies by a zero as long as by any number, and hardly a neuron lost "
             "all its weights.",
-            words=f"{100 * saved:.0f} %",
+            words=f"{round(100 * saved)} %",
         ),
         "shows": [
             Findings(

@@ -250,6 +250,6 @@ def advice(rows: Sequence[Mapping[str, str]]) -> tuple[go.Figure, str]:
     }  # fmt: skip
     drawn = go.Figure(
         [table],
-        {"template": theme.TEMPLATE, "title_text": "What to use, in this order", "height": 420},
+        {"template": theme.TEMPLATE, "title_text": "What to use, in this order", "height": 520},
     )
     return drawn, "; ".join(row[titles[0]] for row in rows) + "."
