@@ -1,12 +1,32 @@
-"""What techniques are worth together: effects, interactions, the cheapest of the good, advice."""
+"""What brings the techniques together: effects, recipes, advice; all verdicts; an own network.
 
-from collections.abc import Mapping, Sequence
+============ ===================================================================================
+a factorial  ``gained``, ``effects``, ``front``
+advice       ``QUESTIONS``, ``ADVICE``, ``advise``
+all lessons  ``judged``: the verdicts that the notebooks store
+own network  ``sensitivity``, ``rate_range``, ``refusals``
+============ ===================================================================================
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from nnopt_lab import costs, normalization, pruning
+from nnopt_lab.data import Data
+from nnopt_lab.grid import grid
+from nnopt_lab.networks import Model, single
+from nnopt_lab.training import evaluate, train
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
 
 
 def gained(values: xr.DataArray, factor: str) -> xr.DataArray:
@@ -198,3 +218,155 @@ def advise(**answers: str) -> list[Advice]:
         for advice in ADVICE
         if all(answers[question] in fits for question, fits in advice.when.items())
     ]
+
+
+def code_up_to(notebook: Mapping[str, Any]) -> dict[str, str]:
+    """Return for each code cell, by its id, a digest of all code from the first cell to this one.
+
+    Parameters
+    ----------
+    notebook : mapping
+        As JSON gives it.
+    """
+    digests, running = {}, hashlib.sha256()
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            running.update("".join(cell["source"]).encode() + b"\0")
+            digests[cell["id"]] = running.hexdigest()[:16]
+    return digests
+
+
+def judged(folder: str | Path) -> list[dict[str, Any]]:
+    """Return all verdicts that the notebooks of a folder store, in order.
+
+    Parameters
+    ----------
+    folder : path
+
+    Returns
+    -------
+    list of dict
+        ``claim``, ``outcome``, ``mean``, ``half_width``, ``margin``, ``unit`` and ``n_seeds`` as a
+        ``Verdict`` stores them; ``notebook`` and ``cell`` (its id); and ``is_stale``: whether a
+        cell up to this one is no longer as it was when ``make notebooks`` ran it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no notebook.
+    """
+    paths = sorted(Path(folder).glob("*.ipynb"))
+    if not paths:
+        raise FileNotFoundError(f"there is no notebook in {Path(folder).resolve()}.")
+    rows = []
+    for path in paths:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        digests = code_up_to(notebook)
+        for cell in notebook["cells"]:
+            for metadata in (output.get("metadata", {}) for output in cell.get("outputs", [])):
+                where = {
+                    "notebook": path.stem,
+                    "cell": cell["id"],
+                    "is_stale": metadata.get("code") != digests[cell["id"]],
+                }
+                rows += [{**row, **where} for row in metadata.get("verdicts", [])]
+    return rows
+
+
+def sensitivity(network: nn.Module, x: Tensor, y: Tensor, shares: Sequence[float]) -> xr.DataArray:
+    """Return the accuracy with the smallest weights of one layer cut, or of all, not retrained.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Any classifier; it is not changed.
+    x, y : Tensor
+        Inputs (samples, ...) and classes (samples,).
+    shares : sequence of float
+        How much is cut, from 0 to 1.
+
+    Returns
+    -------
+    xarray.DataArray
+        Named "accuracy", by ``layer`` (the name of its weight, last "all layers", one threshold
+        for all) and ``sparsity``.
+
+    Raises
+    ------
+    ValueError
+        If the network has no linear or convolutional layer.
+    """
+    scores = pruning.magnitude(network)
+    if not scores:
+        raise ValueError(
+            f"{type(network).__name__} has no linear or convolutional layer, so nothing to cut."
+        )
+    parts = {**{name: {name: score} for name, score in scores.items()}, "all layers": scores}
+    rows = [[_cut(network, part, share, x, y) for share in shares] for part in parts.values()]
+    axes = {"layer": [*parts], "sparsity": [*shares]}
+    return xr.DataArray(rows, axes, ["layer", "sparsity"], name="accuracy")
+
+
+def _cut(
+    network: nn.Module, scores: Mapping[str, Tensor], share: float, x: Tensor, y: Tensor
+) -> float:
+    copy = deepcopy(network)
+    pruning.apply(copy, pruning.keep_largest(scores, share))
+    return float(evaluate(single(copy), x, y)[1])
+
+
+def rate_range(network: nn.Module, data: Data, rates: Sequence[float]) -> xr.DataArray:
+    """Return the loss on each batch while the learning rate grows from step to step.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Any classifier, not trained; it is not changed.
+    data : Data
+    rates : sequence of float
+        One for each step.
+
+    Returns
+    -------
+    xarray.DataArray
+        Named "training_loss", by ``learning_rate``; not a number once it diverges.
+
+    References
+    ----------
+    Smith 2017, "Cyclical learning rates for training neural networks", arXiv:1506.01186.
+    """
+    losses: list[float] = []
+
+    def note(_updates: int, _model: Model, loss: Tensor | None) -> None:
+        if loss is not None:
+            losses.append(float(loss))
+
+    train(
+        single(deepcopy(network)), data, grid(seed=[0]), epochs=len(rates),
+        lr=lambda step: rates[step], watch=[note], stop=lambda: len(losses) == len(rates),
+    )  # fmt: skip
+    return xr.DataArray(
+        losses, {"learning_rate": [*rates]}, ["learning_rate"], name="training_loss"
+    )
+
+
+def refusals(network: nn.Module) -> dict[str, str]:
+    """Return what the package cannot do for a network, and why.
+
+    Parameters
+    ----------
+    network : nn.Module
+        It is not changed.
+    """
+    asked: dict[str, Callable[[Any], object]] = {
+        "fold batch norm": normalization.fold,
+        "drop dead neurons": pruning.shrink,
+        "store only what is not zero": costs.csr,
+    }
+    found = {}
+    for name, do in asked.items():
+        try:
+            do(network)
+        except (TypeError, ValueError) as error:
+            found[name] = str(error)
+    return found

@@ -1,4 +1,4 @@
-"""What a network costs when it is used: bytes in a file, seconds for a batch."""
+"""What a network costs in use: bytes in a file, seconds for a batch, work for a machine."""
 
 import gzip
 import io
@@ -6,6 +6,8 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -91,7 +93,11 @@ def csr(network: nn.Sequential) -> nn.Module:
 
 @torch.no_grad()
 def seconds(
-    calls: Mapping[str, Callable[[], object]], *, rounds: int = 5, repeats: int = 5
+    calls: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int = 5,
+    repeats: int = 5,
+    n_threads: int = 1,
 ) -> xr.DataArray:
     """Time some functions side by side, so that whatever else the machine does hits all alike.
 
@@ -106,6 +112,8 @@ def seconds(
         What to time, by name; without arguments.
     rounds, repeats : int
         How many medians, and of how many calls each, from 1.
+    n_threads : int
+        On how many threads torch computes meanwhile, from 1.
 
     Returns
     -------
@@ -115,16 +123,16 @@ def seconds(
     Raises
     ------
     ValueError
-        If there is nothing to time, or ``rounds`` or ``repeats`` is no whole number from 1.
+        If there is nothing to time, or one of the numbers is no whole number from 1.
     """
-    if not calls or any(type(n) is not int or n < 1 for n in (rounds, repeats)):
+    if not calls or any(type(n) is not int or n < 1 for n in (rounds, repeats, n_threads)):
         raise ValueError(
-            f"there are {len(calls)} calls, {rounds!r} rounds and {repeats!r} repeats; give 1 or "
-            "more of each."
+            f"there are {len(calls)} calls, {rounds!r} rounds, {repeats!r} repeats and "
+            f"{n_threads!r} threads; give 1 or more of each."
         )
     functions, order = [*calls.values()], np.random.default_rng(0)
     taken = np.empty((len(functions), rounds * repeats))
-    with _one_thread():
+    with _threads(n_threads):
         for call in functions * 3:
             call()
         for repeat in range(rounds * repeats):
@@ -137,10 +145,93 @@ def seconds(
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _threads(n_threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
     try:
         yield
     finally:
-        torch.set_num_threads(n_threads)
+        torch.set_num_threads(before)
+
+
+class Work(NamedTuple):
+    """What a machine has to do: operations on numbers, and bytes that pass through its memory."""
+
+    operations: float
+    n_bytes: float
+
+
+def work(layer: nn.Linear | CSR, n_samples: int) -> Work:
+    """Return what a layer has to do for some samples, each weight and value moved once.
+
+    Operations are a multiplication and an addition for each weight that is not zero, so that zeros
+    which are multiplied all the same count as wasted time, not as work.
+
+    Parameters
+    ----------
+    layer : nn.Linear or CSR
+    n_samples : int
+        From 1.
+
+    References
+    ----------
+    Williams, Waterman, Patterson 2009, "Roofline: an insightful visual performance model for
+    multicore architectures", Communications of the ACM 52(4).
+    """
+    weight = layer.weight.detach()
+    n_out, n_in = weight.shape
+    if isinstance(layer, CSR):
+        n_weights = weight.values().numel()
+        stored = 8 * n_weights + 4 * (n_out + 1)  # a value and a column each; where rows begin
+    else:
+        n_weights, stored = int(weight.count_nonzero()), 4 * weight.numel()
+    values = 4 * (n_in * n_samples + n_out * n_samples + n_out)
+    return Work(2 * n_weights * n_samples, stored + values)
+
+
+def measured(
+    layers: Mapping[str, nn.Linear | CSR], n_samples: int, *, n_threads: int = 1
+) -> xr.Dataset:
+    """Return what some layers have to do for random inputs, and how long they take, side by side.
+
+    Parameters
+    ----------
+    layers : mapping of str to nn.Linear or CSR
+    n_samples, n_threads : int
+        As for ``work`` and ``seconds``.
+
+    Returns
+    -------
+    xarray.Dataset
+        By ``version``: ``operations``, ``n_bytes`` and ``seconds``.
+    """
+    calls = {}
+    for name, layer in layers.items():
+        x = torch.rand(n_samples, layer.weight.shape[1])
+        calls[name] = partial(layer, x.T.contiguous() if isinstance(layer, CSR) else x)
+    taken = seconds(calls, n_threads=n_threads).median("round")
+    works = np.array([work(layer, n_samples) for layer in layers.values()])
+    columns = {"operations": works[:, 0], "n_bytes": works[:, 1], "seconds": taken.values}
+    return xr.Dataset(
+        {name: ("version", column) for name, column in columns.items()}, {"version": [*layers]}
+    )
+
+
+def roof(n_threads: int = 1) -> Work:
+    """Return what this machine can do in a second, measured, in float32.
+
+    Operations: products of two square matrices, the best of three sizes. Bytes: a copy of 128 MB,
+    read and written.
+
+    Parameters
+    ----------
+    n_threads : int
+        On how many threads torch computes, from 1.
+    """
+    squares = {n: torch.rand(n, n) for n in (256, 512, 1024)}
+    there, here = torch.rand(2**25), torch.empty(2**25)
+    calls = {str(n): partial(torch.mm, square, square) for n, square in squares.items()}
+    copy = partial(here.copy_, there)
+    taken = seconds({**calls, "copy": copy}, n_threads=n_threads).min("round")
+    best = max(2 * n**3 / float(taken.sel(call=str(n))) for n in squares)
+    return Work(best, 8 * len(there) / float(taken.sel(call="copy")))

@@ -28,6 +28,7 @@ PLAIN = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _Span = tuple[nn.Linear, list[nn.Module], nn.Linear]
 # What ``shrink`` can cross: it acts on each neuron by itself.
 BETWEEN = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.Dropout, nn.BatchNorm1d)
+SHRUNK = (nn.Linear, *BETWEEN)
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
@@ -318,8 +319,12 @@ def shrink(network: nn.Sequential) -> nn.Sequential:
     Raises
     ------
     TypeError
-        If another kind of module stands between two linear layers.
+        If another kind of module stands between two linear layers, or one with weights elsewhere:
+        its neurons would stay.
     """
+    wrong = [type(m).__name__ for m in network if not isinstance(m, SHRUNK) and [*m.parameters()]]
+    if wrong:
+        raise TypeError(f"shrink() takes neurons out of linear layers, not of {wrong}.")
     small = deepcopy(network).eval()
     spans = _spans([*small])
     for layer, between, following in spans:

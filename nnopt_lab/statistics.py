@@ -216,6 +216,7 @@ HOLDS = "holds"
 OPPOSITE = "the opposite holds"
 NO_DIFFERENCE = "no difference that matters"
 CANNOT_TELL = "cannot tell from these runs"
+OUTCOMES = (HOLDS, OPPOSITE, NO_DIFFERENCE, CANNOT_TELL)
 
 
 class Verdict:

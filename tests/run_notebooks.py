@@ -10,6 +10,8 @@ import os
 import sys
 from pathlib import Path
 
+from nnopt_lab.combined import code_up_to
+
 import nbformat
 from lab import find_chromium
 from nbclient import NotebookClient
@@ -31,11 +33,14 @@ def run(path: Path) -> NotebookNode:
         cell.metadata.pop("execution", None)  # when it ran: differs every time, tells nothing
         if any(output.get("metadata", {}).get("covered") for output in cell.get("outputs", [])):
             cell.metadata["jupyter"] = {**cell.metadata.get("jupyter", {}), "outputs_hidden": True}
-    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+    digests = code_up_to(notebook)  # tells later whether a verdict is of this code
+    for cell, output in ((c, output) for c in notebook.cells for output in c.get("outputs", [])):
         if "image/png" in output.get("data", {}):
             output.data["image/png"] = in_128_colours(output.data["image/png"])
         if output.output_type == "error":  # where this machine keeps its packages is nobody's need
             output.traceback = [line.replace(f"{sys.prefix}/", "") for line in output.traceback]
+        if "verdicts" in output.get("metadata", {}):
+            output.metadata["code"] = digests[cell.id]
     notebook.metadata.pop("widgets", None)
     notebook.metadata["language_info"] = {"name": "python"}
     return notebook

@@ -1,12 +1,19 @@
 """Effects against a plain analysis of variance, and the front against a search by hand."""
 
+import json
 from itertools import combinations, product
+from pathlib import Path
 
-from nnopt_lab import combined
+from nnopt_lab import combined, pruning
+from nnopt_lab.data import mnist1d
+from nnopt_lab.networks import single
+from nnopt_lab.training import evaluate
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
+from torch import nn
 
 FACTORS = ["a", "b", "c", "d"]
 
@@ -104,3 +111,82 @@ def test_a_question_without_an_answer_is_named():
         combined.advise(**{**ANSWERS, "data": "heaped"})
     with pytest.raises(ValueError, match="budget is None; give one of accuracy"):
         combined.advise()
+
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+
+
+def test_a_verdict_is_stale_once_code_before_it_has_changed(tmp_path):
+    verdict = {"claim": "a", "outcome": "holds", "mean": 3.0}
+    cells = [
+        {"cell_type": "code", "id": "one", "source": ["a = 1\n", "b = 2"], "outputs": []},
+        {"cell_type": "markdown", "id": "two", "source": "words"},
+        {"cell_type": "code", "id": "three", "source": "a", "outputs": [{"metadata": {}}]},
+        {"cell_type": "code", "id": "four", "source": "later", "outputs": []},
+    ]
+    digest = combined.code_up_to({"cells": cells})["three"]
+    cells[2]["outputs"] = [{"metadata": {"verdicts": [verdict], "code": digest}}, {}]
+
+    def found() -> list:
+        (tmp_path / "01_a.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
+        return combined.judged(tmp_path)
+
+    assert found() == [{**verdict, "notebook": "01_a", "cell": "three", "is_stale": False}]
+    cells[1]["source"], cells[3]["source"] = "other words", "other code"
+    cells[0]["source"] = "a = 1\nb = 2"  # as nbformat holds it in memory
+    assert not found()[0]["is_stale"]
+    cells[0]["source"] = "a = 2\nb = 2"
+    assert found()[0]["is_stale"]
+    del cells[2]["outputs"][0]["metadata"]["code"]  # run by hand
+    assert found()[0]["is_stale"]
+    with pytest.raises(FileNotFoundError, match="no notebook in"):
+        combined.judged(tmp_path / "nowhere")
+
+
+def test_no_committed_verdict_is_stale_and_every_lesson_has_some():
+    rows = combined.judged(NOTEBOOKS)
+    assert [row["claim"] for row in rows if row["is_stale"]] == []
+    assert {row["notebook"][:2] for row in rows} == {"01", "02", "03", "04", "05", "06"}
+
+
+def convolutional() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 40)), nn.Conv1d(1, 4, 5), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10)
+    )
+
+
+def test_each_layer_of_any_network_is_cut_alone_and_all_at_one_threshold():
+    network, data = convolutional(), mnist1d(100)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    x, y = data.x_test[:200], data.y_test[:200]
+    found = combined.sensitivity(network, x, y, [0, 0.5, 1])
+    assert found.layer.values.tolist() == ["1.weight", "4.weight", "all layers"]
+    assert found.sel(sparsity=0).values == pytest.approx(float(evaluate(single(network), x, y)[1]))
+    alone = convolutional()
+    scores = pruning.magnitude(alone)
+    pruning.apply(alone, pruning.keep_largest({"4.weight": scores["4.weight"]}, 0.5))
+    expected = float(evaluate(single(alone), x, y)[1])
+    assert float(found.sel(layer="4.weight", sparsity=0.5)) == pytest.approx(expected)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    with pytest.raises(ValueError, match="Flatten has no linear or convolutional layer"):
+        combined.sensitivity(nn.Flatten(), x, y, [0.5])
+
+
+def test_a_growing_rate_first_lowers_the_loss_and_then_breaks_it():
+    network, data = convolutional(), mnist1d(1000)
+    before = network[4].weight.clone()
+    rates = np.geomspace(1e-3, 100, 60).tolist()
+    found = combined.rate_range(network, data, rates)
+    assert found.learning_rate.values.tolist() == rates
+    start = float(found[:5].mean())
+    assert float(found.min()) < start - 0.2
+    assert not float(found[-5:].mean()) < start
+    assert torch.equal(network[4].weight, before)
+
+
+def test_what_cannot_be_done_for_a_network_is_said():
+    assert combined.refusals(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))) == {}
+    found = combined.refusals(convolutional())
+    assert [*found] == ["drop dead neurons", "store only what is not zero"]
+    assert "not of ['Conv1d']" in found["drop dead neurons"]

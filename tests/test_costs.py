@@ -79,5 +79,34 @@ def test_calls_are_timed_in_turn_on_one_thread():
 def test_bad_timings_are_refused():
     with pytest.raises(ValueError, match="0 calls"):
         costs.seconds({})
-    with pytest.raises(ValueError, match="5 rounds and 0 repeats"):
+    with pytest.raises(ValueError, match="5 rounds, 0 repeats and 1 threads"):
         costs.seconds({"a": int}, repeats=0)
+    with pytest.raises(ValueError, match="True threads"):
+        costs.seconds({"a": int}, n_threads=True)
+
+
+def test_calls_are_timed_on_as_many_threads_as_asked_for():
+    seen, n_threads = set(), torch.get_num_threads()
+    costs.seconds({"a": lambda: seen.add(torch.get_num_threads())}, n_threads=n_threads + 1)
+    assert seen == {n_threads + 1}
+    assert torch.get_num_threads() == n_threads
+
+
+def test_work_is_that_of_arithmetic_by_hand():
+    layer = nn.Linear(3, 2)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.0, 0, 2], [0, 0, 3]]))
+    values = 4 * (3 * 5 + 2 * 5 + 2)  # in, out, bias
+    assert costs.work(layer, 5) == (2 * 3 * 5, 4 * 6 + values)
+    assert costs.work(costs.CSR(layer), 5) == (2 * 3 * 5, 8 * 3 + 4 * 3 + values)
+
+
+def test_layers_are_measured_below_the_roof():
+    whole = nn.Linear(512, 512)
+    found = costs.measured({"whole": whole, "sparse": costs.CSR(whole)}, 64)
+    assert found.version.values.tolist() == ["whole", "sparse"]
+    assert found.operations.values.tolist() == [2 * 512 * 512 * 64] * 2
+    assert (found.seconds > 0).all()
+    roof = costs.roof()
+    assert 1e8 < roof.n_bytes < roof.operations
+    assert (found.operations / found.seconds < 2 * roof.operations).all()

@@ -79,6 +79,43 @@ def test_claims_read_the_right_differences():
     assert {v.margin for v in verdicts} == {2}
 
 
+ARMS = {"plain": [0.6, 0.3], "batch norm": [0.6, 0.12], "anew": [0.6, 0.35]}
+RATES = {"a tenth": [0.6, 0.5], "again": [0.605, 0.55]}
+
+
+@pytest.mark.parametrize(
+    ("arms", "rates", "holds"),
+    [
+        (ARMS, RATES, True),
+        ({**{name: [0.6, 0.3] for name in ARMS}, "anew": [0.5, 0.3]},
+         {"a tenth": [0.6, 0.5], "again": [0.65, 0.5]}, False),
+    ],
+)  # fmt: skip
+def test_what_cutting_does_to_statistics_and_rates_is_checked(arms, rates, holds):
+    def over_seeds(table, axis):
+        axes = {axis: [*table], "sparsity": [0, 0.8], "seed": range(8)}
+        rows = np.array([*table.values()])[..., None] + SEEDS
+        return xr.DataArray(rows, axes, [*axes])
+
+    again = over_seeds(rates, "rate").expand_dims(batch_norm=["plain", "batch norm"])
+    cut, retrained = LESSON.cut_once(over_seeds(arms, "statistics"), again)
+    assert [row["holds"] for row in [*cut.rows, *retrained.rows]] == [holds] * 5
+
+
+@pytest.mark.parametrize(("slower", "holds"), [(1, [True] * 3), (20, [True, False, False])])
+def test_how_close_layers_come_to_the_roof_is_checked(slower, holds):
+    """A roof of 100 operations a second; the wide layer takes what it must, or much longer."""
+    dims = ["layer", "version", "samples"]
+    ones = np.ones((2, 2, 2))
+    seconds = ones * [[[10.0, 10], [10, 10]], [[1, 1], [1, slower]]]
+    seconds[1, 0, 1] = max(1, slower / 2)
+    layers = xr.Dataset({"operations": (dims, 80 * ones), "n_bytes": (dims, ones),
+                         "seconds": (dims, seconds)})  # fmt: skip
+    found = LESSON.under_the_roof(layers, (100, 1000))
+    assert [row["holds"] for row in found.rows] == holds
+    assert not found.compare
+
+
 def not_last(costs, gains):
     return [i for i in LESSON._solve_front(costs, gains) if i]
 

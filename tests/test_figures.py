@@ -460,3 +460,45 @@ def test_advice_is_a_table_and_a_sentence():
     drawn, said = figures.combined.advice(rows)
     assert [*drawn.data[0].cells.values[1]] == ["of that", "of that"]
     assert said == "this; this."
+
+
+def test_all_verdicts_stand_in_one_figure_by_outcome():
+    row = {"mean": 6.0, "half_width": 2.0, "margin": 2.0, "is_stale": False}
+    rows = [
+        {**row, "notebook": "01_pruning", "claim": "a", "outcome": "holds"},
+        {**row, "notebook": "01_pruning", "claim": "b", "outcome": "holds", "margin": 1.0},
+        {**row, "notebook": "05_shuffling", "claim": "a", "outcome": "the opposite holds",
+         "mean": -6.0, "is_stale": True},
+    ]  # fmt: skip
+    drawn, said = figures.combined.judged(rows)
+    holds, opposite, *_ = drawn.data
+    np.testing.assert_allclose(np.sinh(holds.x), [3, 6])  # in margins
+    np.testing.assert_allclose(np.sinh(np.add(holds.x, holds.error_x.array)), [4, 8])
+    np.testing.assert_allclose(np.sinh(np.subtract(holds.x, holds.error_x.arrayminus)), [2, 4])
+    assert [*holds.y, *opposite.y] == ["01  a", "01  b", "05  a (stale)"]
+    assert {text.text: text.y for text in drawn.layout.annotations} == {
+        "pruning": 0.5,
+        "shuffling": 2,
+    }
+    assert said.startswith("3 claims: 2 × holds, 1 × the opposite holds, 0 × no difference")
+    assert said.endswith("1 is stale: its code has changed since.")
+
+
+def test_layers_stand_under_the_roof_of_the_machine():
+    columns = {
+        "operations": [[100.0, 20.0]],
+        "n_bytes": [[50.0, 40.0]],
+        "seconds": [[1e-6, 2e-6]],
+    }
+    layers = xr.Dataset(
+        {name: (["layer", "version"], values) for name, values in columns.items()},
+        {"layer": ["a"], "version": ["whole", "zeros"]},
+    )
+    drawn, said = figures.combined.roofline(layers, (1e9, 5e8), {"other": (1e12, 1e11)})
+    roof, other, whole, zeros = drawn.data
+    np.testing.assert_allclose(roof.y[1:], 1)  # billions, from the ridge on
+    assert roof.x[1] == 2
+    assert other.x[1] == 10
+    assert (whole.x[0], whole.y[0]) == pytest.approx((2, 0.1))
+    assert (zeros.x[0], zeros.y[0]) == pytest.approx((0.5, 0.01))
+    assert said == "Microseconds of a layer. a: whole 1, zeros 2."

@@ -277,3 +277,6 @@ def test_bad_input_is_refused():
         pruning.gradual(0.5, 0)
     with pytest.raises(TypeError, match=r"across \['Flatten'\]"):
         pruning.shrink(nn.Sequential(nn.Linear(4, 4), nn.Flatten(), nn.Linear(4, 2)))
+    with pytest.raises(TypeError, match=r"not of \['Conv1d'\]"):
+        pruning.shrink(nn.Sequential(nn.Conv1d(1, 2, 3), nn.Flatten(), nn.Linear(8, 2)))
+    pruning.shrink(nn.Sequential(nn.Flatten(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)))

@@ -108,6 +108,72 @@ def flipped(own: xr.DataArray, common: xr.DataArray) -> dict[str, Any]:
     }
 
 
+def cut_once(left: xr.DataArray, again: xr.DataArray) -> tuple[Findings, Findings]:
+    """Say what cutting a finished network does to its statistics, and which rate mends it.
+
+    Parameters
+    ----------
+    left : xarray.DataArray
+        Test accuracy in [0, 1] of networks that were cut; dimensions ``statistics`` (plain, batch
+        norm, batch norm anew), ``sparsity`` and ``seed``.
+    again : xarray.DataArray
+        Retrained; dimensions ``batch_norm``, ``rate`` (a tenth, the first again), ``sparsity`` and
+        ``seed``.
+    """
+    plain, normed, anew = (left.sel(statistics=name, drop=True) for name in left.statistics.values)
+    small, first = (again.sel(rate=name, drop=True) for name in again.rate.values)
+    gain = 100 * (first - small)
+    return Findings(
+        {
+            "With 80 % cut, batch norm falls more than 5 points below plain.": (
+                100 * (plain - normed).sel(sparsity=0.8) - 5
+            ),
+            "Statistics anew give it more than 10 points back.": (
+                100 * (anew - normed).sel(sparsity=0.8) - 10
+            ),
+            "With all weights, they give nothing that matters.": (
+                2 - 100 * abs(anew - normed).sel(sparsity=0)
+            ),
+        }
+    ), Findings(
+        {
+            "With 80 % cut, the first rate again gains more than 1 point over a tenth of it.": (
+                gain.sel(sparsity=0.8).mean("batch_norm") - 1
+            ),
+            "With all weights, it gains less than 2.": 2 - gain.sel(sparsity=0).mean("batch_norm"),
+        }
+    )
+
+
+def under_the_roof(layers: xr.Dataset, roof: tuple[float, float]) -> Findings:
+    """Say how close layers come to what the machine can do.
+
+    Parameters
+    ----------
+    layers : xarray.Dataset
+        As ``costs.measured`` returns, by ``layer`` (narrow, wide), ``version`` (whole first, zeros
+        second) and ``samples`` (few first, many last).
+    roof : (float, float)
+        Operations and bytes in a second.
+    """
+    most = np.minimum(roof[0], roof[1] * layers.operations / layers.n_bytes)
+    share = (layers.operations / layers.seconds / most).isel(version=0)
+    zeros = layers.seconds.isel(version=1) / layers.seconds.isel(version=0)
+    return Findings(
+        {
+            "One sample through the narrow layer stays below a fifth of the roof: to call the "
+            "layer takes longer than to compute it.": bool(share[{"layer": 0, "samples": 0}] < 0.2),
+            "Many samples through the wide layer reach more than half of it.": bool(
+                share[{"layer": 1, "samples": -1}] > 0.5
+            ),
+            "There zeros take as long as other weights, within a quarter.": bool(
+                abs(zeros[{"layer": 1, "samples": -1}] - 1) < 0.25
+            ),
+        },
+        compare=False,
+    )
+
+
 def taken_away(seconds: xr.DataArray, sizes: dict[str, int]) -> dict[str, Any]:
     """Ask what cutting saves of the time that a sample takes.
 

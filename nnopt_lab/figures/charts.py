@@ -87,6 +87,7 @@ QUANTITIES = {
     "workers": Quantity("workers"),
     "steps_to_target": Quantity("steps to the target", axis={"rangemode": "tozero"}),
     "devices": Quantity("devices", axis={"type": "log", "tickvals": [*4.0 ** np.arange(6)]}),
+    "speed_up": Quantity("times as many samples a second", axis={"rangemode": "tozero"}),
     "efficiency": Quantity("efficiency", "%", _percent, {"range": [0, 112]}),
     "epochs": Quantity("epochs", axis=theme.LOG_TICKS),
     "error": Quantity("squared error", axis=theme.DECADES),
@@ -210,7 +211,8 @@ def _listed(parts: Mapping[str, float | Interval], shown: Quantity) -> str:
     """Return numbers as a sentence lists them; what is not a number is left out."""
     words = {n: shown.in_words(part) for n, part in parts.items() if np.isfinite(part).all()}
     alone = len(parts) == 1
-    return ", ".join(word if alone else f"{name} {word}" for name, word in words.items())
+    listed = ", ".join(word if alone else f"{name} {word}" for name, word in words.items())
+    return listed or "not a number"
 
 
 def _capital(text: str) -> str:

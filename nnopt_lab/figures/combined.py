@@ -3,9 +3,11 @@
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
 
 from nnopt_lab.figures import charts, theme
-from nnopt_lab.statistics import interval, over_seeds
+from nnopt_lab.statistics import OUTCOMES, interval, over_seeds
 
 import numpy as np
 import plotly.graph_objects as go
@@ -253,3 +255,129 @@ def advice(rows: Sequence[Mapping[str, str]]) -> tuple[go.Figure, str]:
         {"template": theme.TEMPLATE, "title_text": "What to use, in this order", "height": 520},
     )
     return drawn, "; ".join(row[titles[0]] for row in rows) + "."
+
+
+_MARGINS = [-30, -10, -3, -1, 0, 1, 3, 10, 30]
+
+
+def judged(rows: Sequence[Mapping[str, Any]]) -> tuple[go.Figure, str]:
+    """Draw all claims of all lessons, each interval in units of the margin that would matter.
+
+    Parameters
+    ----------
+    rows : sequence of mapping
+        As ``combined.judged`` returns.
+    """
+    names = [f"{row['notebook'][:2]}  {row['claim']}{' (stale)' * row['is_stale']}" for row in rows]
+    low, mean, high = (
+        np.arcsinh([(row["mean"] + side * row["half_width"]) / row["margin"] for row in rows])
+        for side in (-1, 0, 1)
+    )
+    traces: list[theme.Trace] = []
+    counts = {outcome: [row["outcome"] for row in rows].count(outcome) for outcome in OUTCOMES}
+    for style, (outcome, n) in enumerate(counts.items(), 1):
+        at = [i for i, row in enumerate(rows) if row["outcome"] == outcome]
+        traces.append(
+            {
+                "type": "scatter", "mode": "markers", "name": f"{outcome} ({n})",
+                "x": mean[at].tolist(), "y": [names[i] for i in at],
+                "error_x": {
+                    "array": (high - mean)[at].tolist(), "arrayminus": (mean - low)[at].tolist(),
+                    "thickness": 2, "width": 4,
+                },
+                "marker": {
+                    "color": theme.COLOURS[style], "symbol": theme.SYMBOLS[style], "size": 9,
+                },
+                "text": [f"{rows[i]['mean']:.1f} ± {rows[i]['half_width']:.1f}" for i in at],
+                "hovertemplate": "%{y}<br>%{text} points<extra></extra>",
+            }
+        )  # fmt: skip
+    lessons = [row["notebook"] for row in rows]
+    starts = [i for i in range(len(rows)) if i == 0 or lessons[i] != lessons[i - 1]]
+    words = [
+        {
+            "text": lessons[i][3:].replace("_", " "), "textangle": 90, "showarrow": False,
+            "xref": "x domain", "x": 1.01, "xanchor": "left", "y": (i + after - 1) / 2,
+        }
+        for i, after in pairwise([*starts, len(rows)])
+    ]  # fmt: skip
+    margin = {
+        "type": "rect", "x0": -np.arcsinh(1), "x1": np.arcsinh(1), "y0": 0, "y1": 1,
+        "yref": "y domain", "fillcolor": theme.GREY, "opacity": 0.2, "line": {"width": 0},
+        "layer": "below",
+    }  # fmt: skip
+    drawn = theme.figure(
+        traces, title="All claims of all lessons",
+        x="difference, in margins (grey: too small to matter)", y="",
+        height=150 + 22 * len(rows), shapes=[margin, *(theme.level(i - 0.5) for i in starts)],
+        annotations=words, margin_r=40,
+        xaxis={
+            "tickvals": np.arcsinh(_MARGINS).tolist(),
+            "ticktext": [theme.number(tick) for tick in _MARGINS],
+        },
+        yaxis={
+            "type": "category", "categoryarray": names, "range": [len(rows) - 0.5, -0.5],
+            "automargin": True, "tickfont": {"size": 12}, "dtick": 1,
+        },
+        **theme.LEGEND_ABOVE,
+    )  # fmt: skip
+    said = ", ".join(f"{n} × {outcome}" for outcome, n in counts.items())
+    stale = sum(row["is_stale"] for row in rows)
+    of_old_code = "is stale: its code" if stale == 1 else "are stale: their code"
+    after = f" {stale} {of_old_code} has changed since." if stale else ""
+    return drawn, f"{len(rows)} claims: {said}.{after}"
+
+
+def roofline(
+    layers: xr.Dataset, roof: tuple[float, float], published: Mapping[str, tuple[float, float]]
+) -> tuple[go.Figure, str]:
+    """Draw how fast some layers are computed under what the machine can do.
+
+    Parameters
+    ----------
+    layers : xarray.Dataset
+        By ``layer`` and ``version``: ``operations``, ``n_bytes`` and ``seconds``.
+    roof : (float, float)
+        Operations and bytes in a second, measured.
+    published : mapping of str to (float, float)
+        The same of other machines, from data sheets.
+    """
+    ends = np.array([0.05, 2000.0])
+    roofs = {"this machine, measured": roof, **published}
+    traces: list[theme.Trace] = []
+    for style, (name, (operations, n_bytes)) in enumerate(roofs.items()):
+        x = np.array([ends[0], operations / n_bytes, ends[1]])
+        line = {"color": theme.COLOURS[style and 6], "dash": theme.DASHES[style], "width": 3}
+        traces.append(
+            {
+                "type": "scatter", "mode": "lines", "name": name, "x": x, "hoverinfo": "skip",
+                "y": np.minimum(operations, n_bytes * x) / 1e9, "line": line,
+            }
+        )  # fmt: skip
+    names = layers.layer.values.tolist()
+    for style, version in enumerate(layers.version.values.tolist()):
+        found = layers.sel(version=version)
+        traces.append(
+            {
+                "type": "scatter", "mode": "markers+text", "name": version,
+                "x": (found.operations / found.n_bytes).values,
+                "y": (found.operations / found.seconds / 1e9).values,
+                "text": names if style == 0 else None, "textposition": "top center",
+                "marker": {
+                    "color": theme.COLOURS[style + 1], "symbol": theme.SYMBOLS[style], "size": 11,
+                },
+            }
+        )  # fmt: skip
+    said = []
+    for layer in names:
+        taken = 1e6 * layers.seconds.sel(layer=layer)
+        parts = zip(layers.version.values.tolist(), taken.values.tolist(), strict=True)
+        said.append(f"{layer}: {', '.join(f'{name} {theme.number(t)}' for name, t in parts)}")
+    drawn = theme.figure(
+        traces, title="Layers under the roof of a machine",
+        x="operations for each byte moved, log axis", height=520,
+        y="billion operations a second, log axis",
+        xaxis={**theme.DECADES, "range": np.log10(ends).tolist()},
+        yaxis={**theme.DECADES, "range": [-2, 6]}, **theme.LEGEND_ABOVE,
+    )  # fmt: skip
+    return drawn, f"Microseconds of a layer. {'; '.join(said)}."
