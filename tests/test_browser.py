@@ -233,6 +233,121 @@ def test_a_click_on_a_dot_chooses_all_that_it_names(lesson):
     assert lesson.ask_kernel("explorer.values") == {"a": 3, "kind": "line", "grid": False}
 
 
+KEPT = [
+    """
+import plotly.graph_objects as go
+from nnopt_lab.explorer import Explorer, Stops
+S, fs = go.Scatter, {}
+def figure(*traces, **layout):
+    return go.Figure(traces, {"height": 300, **layout})
+def rising(a, **layout):
+    return figure(S(x=[0, 1, 2, 3], y=[0, a, 2 * a, 3 * a]), **layout)
+draws = {
+    "zoom": rising,
+    "ranged": lambda a: rising(a, xaxis_range=[0, a]),
+    "kinds": lambda a: rising(10) if a == 1 else figure(go.Bar(x=["p", "q"], y=[3, 4])),
+    "legend": lambda a: figure(*[S(y=[0, 1], name=n) for n in ("ABC" if a == 1 else "BCD")]),
+    "reversed": lambda a: rising(1, yaxis_autorange=True if a == 1 else "reversed"),
+    "polar": lambda a: figure(go.Scatterpolar(r=[0, a, 2 * a], theta=[0, 90, 180])),
+    "half": lambda a: rising(a, yaxis_range=[0, None]),
+    "high": lambda a: figure(S(y=[1, 2]), height=300 if a == 1 else 500),
+    "free": lambda a: go.Figure(S(y=[1, 2]), {"height": 700} if a == 2 else {}),
+}""",
+    "moved = {n: Explorer(d, a=[1, 2]) for n, d in draws.items()}\ndisplay(*moved.values())",
+    "alone = {n: Explorer(d, a=Stops([1, 2], start=2)) for n, d in draws.items()}\n"
+    "display(*alone.values())",
+]
+KEPT_LOOK = """([i]) => {
+  const l = document.querySelectorAll('.nnopt-lab-figure')[i]._fullLayout;
+  const axis = l.polar ? l.polar.radialaxis : null;
+  return JSON.parse(JSON.stringify([l.xaxis?.range, l.yaxis?.range, axis?.range, l.height]));
+}"""
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory, browser) -> Iterator[Lab]:
+    folder = tmp_path_factory.mktemp("state")
+    lab_with(folder, KEPT)
+    with open_lab(folder, browser) as lab:
+        lab.open("lesson.ipynb")
+        lab.run_all()
+        lab.wait_for_cell(len(KEPT))
+        lab.wait_until_drawn(18)
+        lab.names = lab.ask_kernel("[*draws]")
+        yield lab
+        assert_silent(lab)
+
+
+def look(lab: Lab, name: str, *, alone: bool = False) -> list:
+    """Return the ranges of x, y and radius, and the height, as plotly.js has them now."""
+    return lab.page.evaluate(KEPT_LOOK, [lab.names.index(name) + alone * len(lab.names)])
+
+
+def move(lab: Lab, name: str, a: int) -> None:
+    lab.ask_kernel(f"setattr(moved[{name!r}].controls['a'], 'value', {a})")
+    lab.page.wait_for_timeout(400)
+
+
+def drag(lab: Lab, name: str) -> None:
+    """Zoom into a part of a figure, as with the mouse."""
+    area = lab.page.locator(".nnopt-lab-figure").nth(lab.names.index(name)).locator(".nsewdrag")
+    area.scroll_into_view_if_needed()
+    box = area.bounding_box()
+    at = [(box["x"] + s * box["width"], box["y"] + s * box["height"]) for s in (0.3, 0.6)]
+    lab.page.mouse.move(*at[0])
+    lab.page.mouse.down()
+    lab.page.mouse.move(*at[1], steps=5)
+    lab.page.mouse.up()
+    lab.page.wait_for_timeout(400)
+
+
+def width(found: list) -> float:
+    return found[0][1] - found[0][0]
+
+
+def test_a_zoom_outlives_a_move_and_a_reset_is_one(state):
+    whole = look(state, "zoom")
+    drag(state, "zoom")
+    zoomed = look(state, "zoom")
+    assert width(zoomed) < 0.5 * width(whole)
+    move(state, "zoom", 2)
+    assert look(state, "zoom") == zoomed
+    area = state.page.locator(".nnopt-lab-figure").nth(0).locator(".nsewdrag")
+    area.dblclick()
+    state.page.wait_for_timeout(500)
+    assert look(state, "zoom")[0] == whole[0]
+    for a in (1, 2):
+        move(state, "zoom", a)
+        assert look(state, "zoom")[0] == whole[0]
+
+
+@pytest.mark.parametrize("name", ["ranged", "kinds"])
+def test_a_zoom_does_not_outlive_another_kind_of_axis(state, name):
+    drag(state, name)
+    move(state, name, 2)
+    assert look(state, name) == look(state, name, alone=True)
+
+
+@pytest.mark.parametrize("name", ["reversed", "polar", "half", "high", "free"])
+def test_each_stop_looks_as_it_does_alone(state, name):
+    before = look(state, name)
+    for a in (2, 1, 2):
+        move(state, name, a)
+        assert look(state, name) == (before if a == 1 else look(state, name, alone=True))
+
+
+def test_a_curve_is_hidden_by_its_name(state):
+    page, i = state.page, state.names.index("legend")
+    toggles = page.locator(".nnopt-lab-figure").nth(i).locator(".legendtoggle")
+    toggles.nth(1).click()
+    page.wait_for_timeout(800)
+    shown = """i => document.querySelectorAll('.nnopt-lab-figure')[i]._fullData
+        .filter(t => t.visible === true).map(t => t.name)"""
+    assert page.evaluate(shown, i) == ["A", "C"]
+    move(state, "legend", 2)
+    assert page.evaluate(shown, i) == ["C", "D"]
+
+
 def test_sliders_live_with_the_kernel_stopped(lesson):
     lesson.set_values("explorer", a=0, kind="line", grid=False)
     pid = lesson.kernel_pid()

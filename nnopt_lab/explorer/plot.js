@@ -14,11 +14,12 @@ function loadPlotly(library) {
   }));
 }
 
-// Containers are made anew for each frame, since plotly.js writes into them; leaves are shared.
+// Containers are made anew for each frame, since plotly.js writes into them; only what it does not
+// write into, a long array and a word, is shared.
 function unpack({ nodes, frames }) {
   const build = (i) => {
     const node = nodes[i];
-    if ("v" in node) return node.v;
+    if ("v" in node) return Array.isArray(node.v) ? structuredClone(node.v) : node.v;
     if ("l" in node) return node.l.map(build);
     return Object.fromEntries(Object.entries(node.d).map(([key, child]) => [key, build(child)]));
   };
@@ -53,6 +54,29 @@ function withoutTitle(layout) {
   return [rest, (title?.text ?? "").replace(/<br>/g, ": ").replace(/<[^>]+>/g, "")];
 }
 
+// What decides whether a zoom still has a meaning: the axes as draw gives them, and what stands on
+// them. Figures that differ in it are drawn anew, as each looks alone; so are those of stop k with an
+// axis that plotly.js does not let go of again: a polar one, or one with half a range.
+function kindOf({ data, layout }, k) {
+  const axes = Object.keys(layout).filter((key) => /^[xy]axis/.test(key)).sort();
+  const ranges = axes.map((key) => [key, layout[key].type, layout[key].range, layout[key].autorange]);
+  const traces = data.map(({ type, xaxis, yaxis, x, y }) => [type, xaxis, yaxis, typeof x?.[0], typeof y?.[0]].join());
+  const isAlone = /polar/.test(traces) || ranges.some(([, , range]) => range?.includes(null));
+  return JSON.stringify([ranges, [...new Set(traces)].sort(), isAlone && k]);
+}
+
+// Curves are known by their names, so that one that was hidden stays so wherever it stands.
+function named(data) {
+  const counts = {};
+  for (const trace of data) {
+    const name = `${trace.type ?? "scatter"} ${trace.name ?? ""}`;
+    counts[name] = (counts[name] ?? 0) + 1;
+    const letters = [...`${name} ${counts[name]}`].map((letter) => letter.codePointAt(0));
+    trace.uid ??= `t${letters.join("-")}`; // plotly.js makes a CSS class of it
+  }
+  return data;
+}
+
 async function render({ model, el }) {
   const heading = document.createElement("p");
   const paper = document.createElement("div");
@@ -83,6 +107,7 @@ async function render({ model, el }) {
     const stops = model.get("stops");
     const names = Object.keys(stops);
     let frame;
+    let kind;
     let nLoads = 0;
     const load = async () => {
       const number = ++nLoads;
@@ -99,8 +124,13 @@ async function render({ model, el }) {
         sentence.textContent = words;
         paper.setAttribute("aria-label", [title, words].filter(Boolean).join(". ") || "figure");
         layout.uirevision ??= "kept"; // the learner's zoom outlives a move of the slider
+        layout.height ??= layout.template?.layout?.height ?? 450; // or the highest so far stays
+        const next = kindOf(figure, k);
+        const draw = next === kind ? Plotly.react : Plotly.newPlot;
+        kind = next;
         paper.classList.toggle("nnopt-lab-clickable", figure.data.some((trace) => trace.meta));
-        Plotly.react(paper, figure.data, layout, config).catch(fail);
+        draw(paper, named(figure.data), layout, config).catch(fail);
+        if (draw === Plotly.newPlot) paper.on("plotly_click", choose);
         trouble.hidden = true;
       } catch (error) {
         fail(error);
@@ -121,7 +151,6 @@ async function render({ model, el }) {
     bank.on("change:value", reload);
     await load();
     redraw();
-    paper.on("plotly_click", choose);
     let width = paper.offsetWidth;
     const observer = new ResizeObserver(() => {
       if (paper.offsetWidth && paper.offsetWidth !== width) Plotly.Plots.resize(paper);

@@ -98,6 +98,8 @@ def frame(drawn: object, where: str, words: str = "") -> dict[str, Any]:
     ------
     TypeError
         If it is neither.
+    ValueError
+        If the figure holds an animation of its own.
     """
     figure, sentence = drawn if isinstance(drawn, tuple) and len(drawn) == 2 else (drawn, words)
     if not isinstance(figure, go.Figure) or not isinstance(sentence, str):
@@ -105,6 +107,11 @@ def frame(drawn: object, where: str, words: str = "") -> dict[str, Any]:
         raise TypeError(
             f"draw returned {kinds if isinstance(drawn, tuple) else type(drawn).__name__} at "
             f"{where}; it must return a plotly.graph_objects.Figure, or one and its sentence."
+        )
+    if figure.frames:
+        raise ValueError(
+            f"the figure at {where} holds {len(figure.frames)} frames of an animation, which would "
+            "not play; draw one of them, and let a control of Explorer choose which."
         )
     return {"figure": bank.with_arrays(figure.to_plotly_json()), "words": sentence}
 

@@ -309,7 +309,7 @@ def judged(rows: Sequence[Mapping[str, Any]]) -> tuple[go.Figure, str]:
     drawn = theme.figure(
         traces, title="All claims of all lessons",
         x="difference, in margins (grey: too small to matter)", y="",
-        height=150 + 22 * len(rows), shapes=[margin, *(theme.level(i - 0.5) for i in starts)],
+        height=150 + 18 * len(rows), shapes=[margin, *(theme.level(i - 0.5) for i in starts)],
         annotations=words, margin_r=40,
         xaxis={
             "tickvals": np.arcsinh(_MARGINS).tolist(),
