@@ -247,8 +247,9 @@ def judged(folder: str | Path) -> list[dict[str, Any]]:
     -------
     list of dict
         ``claim``, ``outcome``, ``mean``, ``half_width``, ``margin``, ``unit`` and ``n_seeds`` as a
-        ``Verdict`` stores them; ``notebook`` and ``cell`` (its id); and ``is_stale``: whether a
-        cell up to this one is no longer as it was when ``make notebooks`` ran it.
+        ``Verdict`` stores them; ``notebook`` and ``cell`` (its id); and ``remark``: empty where
+        all code up to this cell is as it was when ``make notebooks`` ran it (the package's own is
+        not looked at), else "stale"; or "run by hand", where nothing tells.
 
     Raises
     ------
@@ -267,29 +268,36 @@ def judged(folder: str | Path) -> list[dict[str, Any]]:
                 where = {
                     "notebook": path.stem,
                     "cell": cell["id"],
-                    "is_stale": metadata.get("code") != digests[cell["id"]],
+                    "remark": _remark(metadata.get("code"), digests[cell["id"]]),
                 }
                 rows += [{**row, **where} for row in metadata.get("verdicts", [])]
     return rows
 
 
-def sensitivity(network: nn.Module, x: Tensor, y: Tensor, shares: Sequence[float]) -> xr.DataArray:
+def _remark(stored: str | None, now: str) -> str:
+    if stored is None:
+        return "run by hand"
+    return "" if stored == now else "stale"
+
+
+def sensitivity(network: nn.Module, data: Data, shares: Sequence[float]) -> xr.DataArray:
     """Return the accuracy with the smallest weights of one layer cut, or of all, not retrained.
 
     Parameters
     ----------
     network : nn.Module
-        Any classifier; it is not changed.
-    x, y : Tensor
-        Inputs (samples, ...) and classes (samples,).
+        Any classifier; it is not changed. Averages of batch norm are computed anew after each cut,
+        or they would be to blame for what they do not know.
+    data : Data
+        The accuracy is that on its validation set.
     shares : sequence of float
         How much is cut, from 0 to 1.
 
     Returns
     -------
     xarray.DataArray
-        Named "accuracy", by ``layer`` (the name of its weight, last "all layers", one threshold
-        for all) and ``sparsity``.
+        Named "validation_accuracy", by ``layer`` (the name of its weight, last "all layers", one
+        threshold for all) and ``sparsity``.
 
     Raises
     ------
@@ -302,20 +310,21 @@ def sensitivity(network: nn.Module, x: Tensor, y: Tensor, shares: Sequence[float
             f"{type(network).__name__} has no linear or convolutional layer, so nothing to cut."
         )
     parts = {**{name: {name: score} for name, score in scores.items()}, "all layers": scores}
-    rows = [[_cut(network, part, share, x, y) for share in shares] for part in parts.values()]
+    rows = [[_cut(network, part, share, data) for share in shares] for part in parts.values()]
     axes = {"layer": [*parts], "sparsity": [*shares]}
-    return xr.DataArray(rows, axes, ["layer", "sparsity"], name="accuracy")
+    return xr.DataArray(rows, axes, ["layer", "sparsity"], name="validation_accuracy")
 
 
-def _cut(
-    network: nn.Module, scores: Mapping[str, Tensor], share: float, x: Tensor, y: Tensor
-) -> float:
-    copy = deepcopy(network)
-    pruning.apply(copy, pruning.keep_largest(scores, share))
-    return float(evaluate(single(copy), x, y)[1])
+def _cut(network: nn.Module, scores: Mapping[str, Tensor], share: float, data: Data) -> float:
+    copy = single(deepcopy(network))
+    pruning.apply(copy.module, pruning.keep_largest(scores, share))
+    normalization.recalibrate(copy, data.x_train)
+    return float(evaluate(copy, data.x_validation, data.y_validation)[1])
 
 
-def rate_range(network: nn.Module, data: Data, rates: Sequence[float]) -> xr.DataArray:
+def rate_range(
+    network: nn.Module, data: Data, rates: Sequence[float], *, seed: int = 0
+) -> xr.DataArray:
     """Return the loss on each batch while the learning rate grows from step to step.
 
     Parameters
@@ -325,6 +334,8 @@ def rate_range(network: nn.Module, data: Data, rates: Sequence[float]) -> xr.Dat
     data : Data
     rates : sequence of float
         One for each step.
+    seed : int
+        Of the order of the samples.
 
     Returns
     -------
@@ -342,7 +353,7 @@ def rate_range(network: nn.Module, data: Data, rates: Sequence[float]) -> xr.Dat
             losses.append(float(loss))
 
     train(
-        single(deepcopy(network)), data, grid(seed=[0]), epochs=len(rates),
+        single(deepcopy(network)), data, grid(seed=[seed]), epochs=len(rates),
         lr=lambda step: rates[step], watch=[note], stop=lambda: len(losses) == len(rates),
     )  # fmt: skip
     return xr.DataArray(

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
+from nnopt_lab.networks import chain
+
 import numpy as np
 import torch
 import xarray as xr
@@ -81,10 +83,10 @@ def csr(network: nn.Sequential) -> nn.Module:
     Raises
     ------
     TypeError
-        If the network holds another kind of module.
+        If the network holds another kind of module, is no ``nn.Sequential``, or uses a layer twice.
     """
     layers: list[nn.Module] = []
-    for module in network:
+    for module in chain(network):
         if not isinstance(module, nn.Linear | nn.ReLU):
             raise TypeError(f"csr() takes linear layers and ReLU, not {type(module).__name__}.")
         layers.append(CSR(module) if isinstance(module, nn.Linear) else nn.ReLU())

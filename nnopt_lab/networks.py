@@ -262,6 +262,30 @@ def single(module: nn.Module) -> Single:
     return Single(module)
 
 
+def chain(network: nn.Module) -> list[nn.Module]:
+    """Return the layers of a network that computes one after the other, each once.
+
+    Parameters
+    ----------
+    network : nn.Module
+
+    Raises
+    ------
+    TypeError
+        If it is no ``nn.Sequential``, or a layer stands in it twice.
+    """
+    if not isinstance(network, nn.Sequential):
+        raise TypeError(
+            f"this takes an nn.Sequential, since only there the order of the layers is known, and "
+            f"was given {type(network).__name__}."
+        )
+    layers = [*network]
+    twice = {type(m).__name__ for m in layers if layers.count(m) > 1 and [*m.parameters()]}
+    if twice:
+        raise TypeError(f"{sorted(twice)} stands in the network twice; give each place its own.")
+    return layers
+
+
 def kept(model: nn.Module, masks: Masks) -> dict[str, Tensor]:
     """Return which weights some masks keep, in the shapes of the parameters that they are for.
 

@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from copy import deepcopy
 from typing import NamedTuple
 
-from nnopt_lab.networks import Model, Population
+from nnopt_lab.networks import Model, Population, chain
 
 import torch
 from torch import Tensor, nn
 
 EPS = 1e-5  # of torch's batch norm
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 # Spreads are counted in bins of a quarter of a decade; what lies outside counts in the outermost.
 LOWEST, HIGHEST, BINS_A_DECADE = -5, 2, 4
@@ -266,18 +267,22 @@ def recalibrate(model: Model, x: Tensor, batch_size: int = 200) -> None:
         Training inputs, shape (samples, features), in no particular order.
     batch_size : int
     """
-    was_training = model.training
-    norms = [m for m in model.modules() if hasattr(m, "running_mean") and hasattr(m, "momentum")]
+    modes = {module: module.training for module in model.modules()}
+    norms = [m for m in model.modules() if getattr(m, "running_mean", None) is not None]
     momenta = [norm.momentum for norm in norms]
+    if not norms:
+        return
+    model.train(False)  # dropout is off
     for norm in norms:
+        norm.train(True)
         norm.num_batches_tracked.zero_()  # type: ignore[operator]
         norm.momentum = None  # type: ignore[assignment]
-    model.train(True)
     for batch in x.split(batch_size):
         model(batch.unsqueeze(0))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-    model.train(was_training)
+    for module, was_training in modes.items():
+        module.training = was_training
 
 
 def fold(network: nn.Sequential) -> nn.Sequential:
@@ -297,10 +302,12 @@ def fold(network: nn.Sequential) -> nn.Sequential:
 
     Raises
     ------
+    TypeError
+        If the network is no ``nn.Sequential``, or uses a layer twice.
     ValueError
         If a batch norm stands beside no linear layer, or keeps no running averages.
     """
-    rest, folded = [deepcopy(layer) for layer in network], list[nn.Module]()
+    rest, folded = [deepcopy(layer) for layer in chain(network)], list[nn.Module]()
     while rest:
         layer = rest.pop(0)
         if not isinstance(layer, nn.BatchNorm1d):
@@ -314,6 +321,9 @@ def fold(network: nn.Sequential) -> nn.Sequential:
                 f"batch norm number {len(network) - len(rest) - 1} of the network stands beside "
                 "no nn.Linear, which could scale and shift in its place."
             )
+    left = [type(m).__name__ for layer in folded for m in layer.modules() if isinstance(m, NORMS)]
+    if left:
+        raise ValueError(f"fold() folds nn.BatchNorm1d beside an nn.Linear, not {left}.")
     return nn.Sequential(*folded).train(False)
 
 

@@ -320,9 +320,10 @@ def shrink(network: nn.Sequential) -> nn.Sequential:
     ------
     TypeError
         If another kind of module stands between two linear layers, or one with weights elsewhere:
-        its neurons would stay.
+        its neurons would stay. If the network is no ``nn.Sequential``, or uses a layer twice.
     """
-    wrong = [type(m).__name__ for m in network if not isinstance(m, SHRUNK) and [*m.parameters()]]
+    modules = networks.chain(network)
+    wrong = [type(m).__name__ for m in modules if not isinstance(m, SHRUNK) and [*m.parameters()]]
     if wrong:
         raise TypeError(f"shrink() takes neurons out of linear layers, not of {wrong}.")
     small = deepcopy(network).eval()

@@ -1,10 +1,11 @@
 """Effects against a plain analysis of variance, and the front against a search by hand."""
 
 import json
+import re
 from itertools import combinations, product
 from pathlib import Path
 
-from nnopt_lab import combined, pruning
+from nnopt_lab import combined, normalization, pruning
 from nnopt_lab.data import mnist1d
 from nnopt_lab.networks import single
 from nnopt_lab.training import evaluate
@@ -131,21 +132,21 @@ def test_a_verdict_is_stale_once_code_before_it_has_changed(tmp_path):
         (tmp_path / "01_a.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
         return combined.judged(tmp_path)
 
-    assert found() == [{**verdict, "notebook": "01_a", "cell": "three", "is_stale": False}]
+    assert found() == [{**verdict, "notebook": "01_a", "cell": "three", "remark": ""}]
     cells[1]["source"], cells[3]["source"] = "other words", "other code"
     cells[0]["source"] = "a = 1\nb = 2"  # as nbformat holds it in memory
-    assert not found()[0]["is_stale"]
+    assert found()[0]["remark"] == ""
     cells[0]["source"] = "a = 2\nb = 2"
-    assert found()[0]["is_stale"]
-    del cells[2]["outputs"][0]["metadata"]["code"]  # run by hand
-    assert found()[0]["is_stale"]
+    assert found()[0]["remark"] == "stale"
+    del cells[2]["outputs"][0]["metadata"]["code"]
+    assert found()[0]["remark"] == "run by hand"
     with pytest.raises(FileNotFoundError, match="no notebook in"):
         combined.judged(tmp_path / "nowhere")
 
 
 def test_no_committed_verdict_is_stale_and_every_lesson_has_some():
     rows = combined.judged(NOTEBOOKS)
-    assert [row["claim"] for row in rows if row["is_stale"]] == []
+    assert [row["claim"] for row in rows if row["remark"]] == []
     assert {row["notebook"][:2] for row in rows} == {"01", "02", "03", "04", "05", "06"}
 
 
@@ -159,8 +160,8 @@ def convolutional() -> nn.Sequential:
 def test_each_layer_of_any_network_is_cut_alone_and_all_at_one_threshold():
     network, data = convolutional(), mnist1d(100)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    x, y = data.x_test[:200], data.y_test[:200]
-    found = combined.sensitivity(network, x, y, [0, 0.5, 1])
+    x, y = data.x_validation, data.y_validation
+    found = combined.sensitivity(network, data, [0, 0.5, 1])
     assert found.layer.values.tolist() == ["1.weight", "4.weight", "all layers"]
     assert found.sel(sparsity=0).values == pytest.approx(float(evaluate(single(network), x, y)[1]))
     alone = convolutional()
@@ -170,7 +171,21 @@ def test_each_layer_of_any_network_is_cut_alone_and_all_at_one_threshold():
     assert float(found.sel(layer="4.weight", sparsity=0.5)) == pytest.approx(expected)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     with pytest.raises(ValueError, match="Flatten has no linear or convolutional layer"):
-        combined.sensitivity(nn.Flatten(), x, y, [0.5])
+        combined.sensitivity(nn.Flatten(), data, [0.5])
+
+
+def test_averages_are_not_to_blame_for_what_is_cut():
+    torch.manual_seed(0)
+    data = mnist1d(500)
+    network = nn.Sequential(nn.Linear(40, 30), nn.BatchNorm1d(30), nn.ReLU(), nn.Linear(30, 10))
+    with torch.no_grad():
+        network[0].bias += torch.randn(30)  # of which its averages, 0 and 1, know nothing
+    before = evaluate(single(network), data.x_validation, data.y_validation)[1]
+    found = combined.sensitivity(network, data, [0]).sel(layer="0.weight", sparsity=0)
+    normalization.recalibrate(single(network), data.x_train)
+    expected = evaluate(single(network), data.x_validation, data.y_validation)[1]
+    assert float(found) == pytest.approx(float(expected))
+    assert float(found) != pytest.approx(float(before))
 
 
 def test_a_growing_rate_first_lowers_the_loss_and_then_breaks_it():
@@ -190,3 +205,23 @@ def test_what_cannot_be_done_for_a_network_is_said():
     found = combined.refusals(convolutional())
     assert [*found] == ["drop dead neurons", "store only what is not zero"]
     assert "not of ['Conv1d']" in found["drop dead neurons"]
+
+
+class Own(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [
+        (Own(), "takes an nn.Sequential, .* was given Own"),
+        (nn.Sequential(*[nn.Linear(4, 4)] * 2), r"\['Linear'\] stands in the network twice"),
+    ],
+)
+def test_where_the_order_of_layers_is_not_known_nothing_is_done(network, reason):
+    found = combined.refusals(network)
+    assert len(found) == 3
+    for said in found.values():
+        assert re.search(reason, said)

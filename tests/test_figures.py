@@ -463,12 +463,12 @@ def test_advice_is_a_table_and_a_sentence():
 
 
 def test_all_verdicts_stand_in_one_figure_by_outcome():
-    row = {"mean": 6.0, "half_width": 2.0, "margin": 2.0, "is_stale": False}
+    row = {"mean": 6.0, "half_width": 2.0, "margin": 2.0, "unit": "points", "remark": ""}
     rows = [
         {**row, "notebook": "01_pruning", "claim": "a", "outcome": "holds"},
         {**row, "notebook": "01_pruning", "claim": "b", "outcome": "holds", "margin": 1.0},
         {**row, "notebook": "05_shuffling", "claim": "a", "outcome": "the opposite holds",
-         "mean": -6.0, "is_stale": True},
+         "mean": -6.0, "remark": "stale"},
     ]  # fmt: skip
     drawn, said = figures.combined.judged(rows)
     holds, opposite, *_ = drawn.data
@@ -481,7 +481,8 @@ def test_all_verdicts_stand_in_one_figure_by_outcome():
         "shuffling": 2,
     }
     assert said.startswith("3 claims: 2 × holds, 1 × the opposite holds, 0 × no difference")
-    assert said.endswith("1 is stale: its code has changed since.")
+    assert said.endswith("from these runs. 1 stale.")
+    assert holds.text[1] == "6.0 ± 2.0 points, margin 1"
 
 
 def test_layers_stand_under_the_roof_of_the_machine():

@@ -180,6 +180,16 @@ def test_accuracy_in_batches_is_that_of_each_mode():
         normalization.accuracy_in_batches(model, x, y, 501)
 
 
+def test_recalibrating_leaves_dropout_off_and_every_mode_as_it_was():
+    torch.manual_seed(0)
+    layers = [nn.Dropout(0.5), nn.BatchNorm1d(64), nn.BatchNorm1d(64, track_running_stats=False)]
+    network, x = nn.Sequential(*layers, nn.Linear(64, 10)), DIGITS.x_train
+    network[1].eval()
+    normalization.recalibrate(single(network), x, 100)
+    torch.testing.assert_close(network[1].running_mean, x.mean(0), rtol=1e-4, atol=1e-5)
+    assert [module.training for module in network] == [True, False, True, True]
+
+
 def test_recalibrated_averages_are_those_of_all_batches():
     model, x = trained(), DIGITS.x_train
     weights = state(model)

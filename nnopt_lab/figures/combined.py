@@ -268,7 +268,8 @@ def judged(rows: Sequence[Mapping[str, Any]]) -> tuple[go.Figure, str]:
     rows : sequence of mapping
         As ``combined.judged`` returns.
     """
-    names = [f"{row['notebook'][:2]}  {row['claim']}{' (stale)' * row['is_stale']}" for row in rows]
+    remarks = [f" ({row['remark']})" if row["remark"] else "" for row in rows]
+    names = [f"{r['notebook'][:2]}  {r['claim']}{r_}" for r, r_ in zip(rows, remarks, strict=True)]
     low, mean, high = (
         np.arcsinh([(row["mean"] + side * row["half_width"]) / row["margin"] for row in rows])
         for side in (-1, 0, 1)
@@ -288,15 +289,19 @@ def judged(rows: Sequence[Mapping[str, Any]]) -> tuple[go.Figure, str]:
                 "marker": {
                     "color": theme.COLOURS[style], "symbol": theme.SYMBOLS[style], "size": 9,
                 },
-                "text": [f"{rows[i]['mean']:.1f} ± {rows[i]['half_width']:.1f}" for i in at],
-                "hovertemplate": "%{y}<br>%{text} points<extra></extra>",
+                "text": [
+                    f"{rows[i]['mean']:.1f} ± {rows[i]['half_width']:.1f} {rows[i]['unit']}, "
+                    f"margin {rows[i]['margin']:g}" for i in at
+                ],
+                "hovertemplate": "%{y}<br>%{text}<extra></extra>",
             }
         )  # fmt: skip
     lessons = [row["notebook"] for row in rows]
     starts = [i for i in range(len(rows)) if i == 0 or lessons[i] != lessons[i - 1]]
     words = [
         {
-            "text": lessons[i][3:].replace("_", " "), "textangle": 90, "showarrow": False,
+            "text": "<br>".join(lessons[i][3:].split("_", 1)).replace("_", " "),
+            "textangle": 90, "showarrow": False, "font": {"size": 12},
             "xref": "x domain", "x": 1.01, "xanchor": "left", "y": (i + after - 1) / 2,
         }
         for i, after in pairwise([*starts, len(rows)])
@@ -308,23 +313,22 @@ def judged(rows: Sequence[Mapping[str, Any]]) -> tuple[go.Figure, str]:
     }  # fmt: skip
     drawn = theme.figure(
         traces, title="All claims of all lessons",
-        x="difference, in margins (grey: too small to matter)", y="",
+        x="difference in margins, asinh axis", y="",
         height=150 + 18 * len(rows), shapes=[margin, *(theme.level(i - 0.5) for i in starts)],
-        annotations=words, margin_r=40,
+        annotations=words, margin_l=int(6.6 * max(map(len, names))), margin_r=50,
         xaxis={
             "tickvals": np.arcsinh(_MARGINS).tolist(),
             "ticktext": [theme.number(tick) for tick in _MARGINS],
         },
         yaxis={
             "type": "category", "categoryarray": names, "range": [len(rows) - 0.5, -0.5],
-            "automargin": True, "tickfont": {"size": 12}, "dtick": 1,
+            "tickfont": {"size": 12}, "dtick": 1,
         },
         **theme.LEGEND_ABOVE,
     )  # fmt: skip
     said = ", ".join(f"{n} × {outcome}" for outcome, n in counts.items())
-    stale = sum(row["is_stale"] for row in rows)
-    of_old_code = "is stale: its code" if stale == 1 else "are stale: their code"
-    after = f" {stale} {of_old_code} has changed since." if stale else ""
+    found = [row["remark"] for row in rows if row["remark"]]
+    after = "".join(f" {found.count(remark)} {remark}." for remark in sorted({*found}))
     return drawn, f"{len(rows)} claims: {said}.{after}"
 
 
