@@ -1,3 +1,6 @@
+import datetime
+import decimal
+import enum
 import gzip
 import json
 import time
@@ -537,3 +540,75 @@ def test_live_takes_numbers_and_stops_only():
     silent = Live(lambda report, stop, a: None, curves_of, a=1.0)
     silent.train()
     wait_for(silent, "TypeError: run returned NoneType; it must return the sentence")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        1.7e9 + 10 * np.arange(20.0),
+        1.7e9 + 200 * np.arange(20.0),
+        1 + 1e-9 * np.arange(9),
+        np.array([0.1]),
+        np.array([np.nan, 1.5, np.inf]),
+        np.array([np.nan]),
+    ],
+)
+def test_floats_keep_as_many_bits_as_tell_them_apart(values):
+    (found,) = unpack(bank.pack([{"x": values}]))
+    finite = values[np.isfinite(values)]
+    kept = np.asarray(found["x"], dtype=float)[np.isfinite(values)]
+    assert np.abs(kept - finite).max(initial=0) <= 1e-4 * np.ptp(finite) if len(finite) else True
+    assert np.unique(kept).size == finite.size
+
+
+def test_most_floats_travel_in_four_bytes():
+    values = np.linspace(0, 1, 1000)
+    assert len(bank.pack([{"x": values}])) < len(bank.pack([{"x": 1e9 + values}]))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [datetime.datetime(2024, 1, 1), datetime.datetime(2024, 1, 2)],
+        np.array(["2024-01-01", "2024-01-02"], dtype="M8[D]"),
+        [decimal.Decimal("1.5"), decimal.Decimal(2)],
+        [datetime.date(2024, 1, 1), None],
+    ],
+)
+def test_whatever_plotly_sends_is_sent(values):
+    alone = json.loads(go.Figure(go.Scatter(x=values, y=[1, 2])).to_json())
+    (frame,) = Explorer(lambda: go.Figure(go.Scatter(x=values, y=[1, 2])))._frames
+    assert frame["figure"]["data"][0]["x"] == alone["data"][0]["x"]
+
+
+def test_what_plotly_cannot_send_is_named_with_its_stop():
+    def draw(a):
+        return go.Figure(go.Scatter(y=[1, complex(a)] if a else [1]))
+
+    with pytest.raises(TypeError, match=r"the figure at a=1 holds what plotly cannot send"):
+        Explorer(draw, a=[0, 1])
+
+
+def test_an_animation_is_refused():
+    moving = go.Figure(go.Scatter(y=[1]), frames=[go.Frame(data=go.Scatter(y=[2]))])
+    with pytest.raises(ValueError, match="holds 1 frames of an animation, which would not play"):
+        Explorer(lambda: moving)
+
+
+class Rule(enum.StrEnum):
+    FIRST = "by size"
+    SECOND = "at random"
+
+
+def test_stops_say_what_they_are():
+    assert Stops([2**60, 2**60 + 1]).words(2**60 + 1) == str(2**60 + 1)
+    close = Stops([0.3, 0.1 + 0.2])
+    assert [close.words(value) for value in close.values] == ["0.3", "0.30000000000000004"]
+    assert Stops(Rule).values == ("by size", "at random")
+    for bad in (5, "line"):
+        with pytest.raises(
+            ValueError, match=f"control 'kind': the stops are {bad!r}; give several"
+        ):
+            Explorer(lambda kind: go.Figure(), kind=bad)
+    with pytest.raises(ValueError, match="each once"):
+        Stops(["a", "a "])

@@ -28,7 +28,8 @@ def pack(frames: list[Any]) -> bytes:
 
     The JSON holds ``nodes``, each either ``{"v": value}``, ``{"l": [nodes]}`` or
     ``{"d": {key: node}}``, and ``frames``, the node of each frame. Arrays become the typed arrays
-    that plotly.js reads; floats keep 24 bits.
+    that plotly.js reads; floats keep 24 bits where that moves none by a ten-thousandth of their
+    range.
     """
     nodes: list[dict[str, Any]] = []
     known: dict[str, int] = {}
@@ -65,10 +66,19 @@ def _leaf(value: Any) -> Any:
     return value
 
 
+def _is_close(small: NDArray[np.float32], array: NDArray[Any]) -> bool:
+    is_there = np.isfinite(array)
+    if not is_there.any():
+        return True
+    finite = array[is_there].astype(np.float64)
+    return bool(np.abs(finite - small[is_there]).max() <= 1e-4 * np.ptp(finite))
+
+
 def _typed(array: NDArray[Any]) -> Any:
     """Return plotly.js's spelling of an array, or a list where it has none."""
     if array.dtype.kind == "f":
         small = array.astype("<f4")
+        small = small if _is_close(small, array) else array.astype("<f8")
     elif array.dtype.kind in "iu" and array.size and np.abs(array.astype(float)).max() < 2**31:
         small = array.astype("<i4")
     else:

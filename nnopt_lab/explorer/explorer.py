@@ -81,7 +81,7 @@ class Explorer:
     ) -> None:
         self._predict = predict
         self._shows = [*shows] if isinstance(shows, Sequence) else [shows]
-        self._stops = {n: s if isinstance(s, Stops) else Stops(s) for n, s in stops.items()}
+        self._stops = {name: _stops(name, given) for name, given in stops.items()}
         values = {name: [*s.values] for name, s in self._stops.items()}
         sizes = [*map(len, values.values())]
         if prod(sizes) > MAXIMUM_STOPS:
@@ -162,6 +162,13 @@ class Explorer:
             below = [line for shown in self._shows for line in _lines(shown.view)]
             picture = {"image/png": png(self._frames[self._position], below)}
         return picture | cells.bundle(self, self.widget), metadata
+
+
+def _stops(name: str, given: Iterable[Any] | Stops) -> Stops:
+    try:
+        return given if isinstance(given, Stops) else Stops(given)
+    except ValueError as error:
+        raise ValueError(f"control {name!r}: {error}") from None
 
 
 def _call(draw: Callable[..., Any], values: dict[str, Any]) -> Any:

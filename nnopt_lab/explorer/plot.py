@@ -1,6 +1,7 @@
 """The widget that draws: figures in one bank, moved between in the browser by ``plot.js``."""
 
 import gzip
+import json
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -97,7 +98,7 @@ def frame(drawn: object, where: str, words: str = "") -> dict[str, Any]:
     Raises
     ------
     TypeError
-        If it is neither.
+        If it is neither, or holds what plotly cannot send.
     ValueError
         If the figure holds an animation of its own.
     """
@@ -113,7 +114,11 @@ def frame(drawn: object, where: str, words: str = "") -> dict[str, Any]:
             f"the figure at {where} holds {len(figure.frames)} frames of an animation, which would "
             "not play; draw one of them, and let a control of Explorer choose which."
         )
-    return {"figure": bank.with_arrays(figure.to_plotly_json()), "words": sentence}
+    try:
+        sent = json.loads(figure.to_json(validate=False))  # dates and all, as plotly sends them
+    except TypeError as error:
+        raise TypeError(f"the figure at {where} holds what plotly cannot send: {error}.") from error
+    return {"figure": bank.with_arrays(sent), "words": sentence}
 
 
 def png(drawn: Mapping[str, Any], below: Sequence[str] = ()) -> bytes:

@@ -2,10 +2,18 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import ipywidgets
 import numpy as np
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of numpy's, or a place of an ``Enum``, as Python's own."""
+    if isinstance(value, Enum):
+        return value.value
+    return value.item() if isinstance(value, np.generic) else value
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,9 @@ class Stops:
     start: Any = None
 
     def __post_init__(self) -> None:
-        plain = tuple(v.item() if isinstance(v, np.generic) else v for v in self.values)
+        if isinstance(self.values, str) or not isinstance(self.values, Iterable):
+            raise ValueError(f"the stops are {self.values!r}; give several values in a list.")
+        plain = tuple(_plain(value) for value in self.values)
         kinds = {
             str if isinstance(v, str) else bool if isinstance(v, bool) else float for v in plain
         }
@@ -44,7 +54,8 @@ class Stops:
             raise ValueError(
                 f"the stops are {plain}; give all numbers, all words, or all booleans."
             )
-        if not plain or len(set(plain)) < len(plain):
+        looks = {v.strip() if isinstance(v, str) else v for v in plain}
+        if not plain or len(looks) < len(plain):
             raise ValueError(f"the stops are {plain}; give one or more values, each once.")
         if kinds == {bool}:
             if len(plain) < 2:
@@ -57,14 +68,18 @@ class Stops:
 
     def words(self, value: Any) -> str:
         """Return a value as the learner reads it, with its unit."""
-        text = value if isinstance(value, str) else f"{value:.{self._digits}g}"
+        digits = self._digits
+        text = f"{value:.{digits}g}" if digits else str(value)
         return f"{text} {self.unit}".strip()
 
     @property
-    def _digits(self) -> int:
-        """As few significant digits, from 4, as tell all values apart."""
+    def _digits(self) -> int | None:
+        """As few significant digits, from 4, as tell all numbers apart; None for all they have."""
         values = list(self.values)
-        return next(d for d in range(4, 18) if len({f"{v:.{d}g}" for v in values}) == len(values))
+        if isinstance(values[0], str):
+            return None
+        tried = (d for d in range(4, 16) if len({f"{v:.{d}g}" for v in values}) == len(values))
+        return next(tried, None)
 
     def describe(self, name: str) -> str:
         """Return label and range in one line, the same on any computer."""
