@@ -1,6 +1,7 @@
 import datetime
 import decimal
 import enum
+import gc
 import gzip
 import json
 import time
@@ -380,9 +381,27 @@ def test_closing_closes_every_part():
 
 def test_an_explorer_that_nobody_holds_closes_itself():
     shown = Explorer(draw, delta=[1, 2])
-    widget = shown.widget
+    widget = shown._widget
     del shown
     assert widget.comm is None
+
+
+def test_a_widget_in_a_box_keeps_its_explorer():
+    box = ipywidgets.HBox([Explorer(draw, delta=[1, 2]).widget for _ in range(2)])
+    gc.collect()
+    assert all(child.comm is not None for child in box.children)
+    assert box.children[0].explorer.values == {"delta": 1}
+
+
+def test_what_is_closed_gives_up_its_frames_and_says_so():
+    shown = Explorer(draw, delta=[1, 2])
+    text = repr(shown)
+    shown.close()
+    assert shown._frames == []
+    assert repr(shown) == text
+    for use in (lambda: shown.figure, lambda: shown.sentence, shown._repr_mimebundle_):
+        with pytest.raises(RuntimeError, match="was closed; run the cell"):
+            use()
 
 
 class Events:
@@ -527,6 +546,29 @@ def test_live_stops_when_its_page_gives_no_sign(monkeypatch):
     wait_for(panel, "Stopped at")
 
 
+def test_a_draw_that_fails_spoils_no_later_run():
+    def fussy(results):
+        if any(name.startswith("a -") for name in results):
+            raise ZeroDivisionError("a broke")
+        return curves_of(results)
+
+    panel = Live(lambda report, stop, a: report([a], 1) or "said", fussy, a=-1.0)
+    for a, words in ((-1.0, "ZeroDivisionError: a broke"), (1.0, "Done.")):
+        panel.controls["a"].value = a
+        panel.train()
+        wait_for(panel, words)
+    assert [*panel.results] == ["a 1"]
+
+
+def test_an_interrupt_within_a_run_is_said():
+    def interrupted(report, stop, a):
+        raise KeyboardInterrupt("now")
+
+    panel = Live(interrupted, curves_of, a=1.0)
+    panel.train()
+    wait_for(panel, "KeyboardInterrupt: now")
+
+
 def test_live_takes_numbers_and_stops_only():
     panel = Live(growing, curves_of, a=1.0, n=2, rule=Stops(["p", "q"]))
     assert panel.values == {"a": 1.0, "n": 2, "rule": "p"}
@@ -577,8 +619,8 @@ def test_most_floats_travel_in_four_bytes():
 )
 def test_whatever_plotly_sends_is_sent(values):
     alone = json.loads(go.Figure(go.Scatter(x=values, y=[1, 2])).to_json())
-    (frame,) = Explorer(lambda: go.Figure(go.Scatter(x=values, y=[1, 2])))._frames
-    assert frame["figure"]["data"][0]["x"] == alone["data"][0]["x"]
+    shown = Explorer(lambda: go.Figure(go.Scatter(x=values, y=[1, 2])))
+    assert shown._frame["figure"]["data"][0]["x"] == alone["data"][0]["x"]
 
 
 def test_what_plotly_cannot_send_is_named_with_its_stop():

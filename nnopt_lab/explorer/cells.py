@@ -83,11 +83,19 @@ def bundle(item: Closable, widget: ipywidgets.Widget) -> dict[str, Any]:
     return {**view, "text/plain": repr(item)}
 
 
-def closer(item: object, widget: ipywidgets.Widget) -> Any:
-    """Return what closes a widget, once: when it is called, or when its item is gone."""
-    close = weakref.finalize(item, close_widgets, widget)
+def closer(item: object, widget: ipywidgets.Widget, frames: list[Any] | None = None) -> Any:
+    """Return what closes a widget, once: when it is called, or when its item is gone.
+
+    The kernel may hold a closed item for long, as ``Out`` does; its frames are given up.
+    """
+    close = weakref.finalize(item, _close, widget, [] if frames is None else frames)
     close.atexit = False  # the kernel takes all with it
     return close
+
+
+def _close(widget: ipywidgets.Widget, frames: list[Any]) -> None:
+    close_widgets(widget)
+    frames.clear()
 
 
 def close_widgets(widget: ipywidgets.Widget) -> None:

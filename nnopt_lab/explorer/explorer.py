@@ -56,8 +56,6 @@ class Explorer:
     ----------
     controls : dict of str to ipywidgets.Widget
         Set ``controls["delta"].value`` and the figure follows.
-    widget : ipywidgets.VBox
-        Controls and figure.
 
     Raises
     ------
@@ -99,6 +97,7 @@ class Explorer:
                 f"the figures of {len(combinations)} stops need {len(packed) / 1e6:.1f} MB; at "
                 f"most {MAXIMUM_BYTES / 1e6:g} MB are sent. Draw fewer points, or give fewer stops."
             )
+        self._title = self._frames[0]["figure"]["layout"].get("title", {}).get("text", "")
         self.controls = {name: s.control(name) for name, s in self._stops.items()}
         controls = [*self.controls.values()]
         longest = max((len(s.label or name) for name, s in self._stops.items()), default=0)
@@ -106,10 +105,18 @@ class Explorer:
             if hasattr(control.style, "description_width"):
                 control.style.description_width = f"{0.55 * longest + 1:.1f}em"
         below = [ipywidgets.HTML(shown.view) for shown in self._shows if shown.view]
-        self.widget = ipywidgets.VBox([*controls, Plot(packed, controls, values), *below])
+        self._widget = ipywidgets.VBox([*controls, Plot(packed, controls, values), *below])
         if predict is not None:
-            self.widget = ipywidgets.VBox([Cover(predict, self.widget.layout), self.widget])
-        self.close = cells.closer(self, self.widget)
+            self._widget = ipywidgets.VBox([Cover(predict, self._widget.layout), self._widget])
+        self.close = cells.closer(self, self._widget, self._frames)
+
+    @property
+    def widget(self) -> ipywidgets.VBox:
+        """Controls and figure, to stand in a box or a tab; who holds it holds the Explorer."""
+        self._widget.explorer = self
+        if cells.is_busy():  # running that cell again closes it
+            cells.shown(self)
+        return self._widget
 
     @property
     def values(self) -> dict[str, Any]:
@@ -119,13 +126,19 @@ class Explorer:
     @property
     def figure(self) -> go.Figure:
         """The figure that the learner sees now, as a copy."""
-        return go.Figure(self._frames[self._position]["figure"])
+        return go.Figure(self._frame["figure"])
 
     @property
     def sentence(self) -> str:
         """The sentence under the figure now, if any."""
-        sentence: str = self._frames[self._position]["words"]
+        sentence: str = self._frame["words"]
         return sentence
+
+    @property
+    def _frame(self) -> dict[str, Any]:
+        if not self.close.alive:
+            raise RuntimeError("this Explorer was closed; run the cell that makes it again.")
+        return self._frames[self._position]
 
     @property
     def _position(self) -> int:
@@ -137,7 +150,7 @@ class Explorer:
 
     def __repr__(self) -> str:
         """Return question, title, controls and what is shown: the same on any computer."""
-        title = self._frames[0]["figure"]["layout"].get("title", {}).get("text", "")
+        title = self._title
         lines = [
             *([] if self._predict is None else [self._predict.describe()]),
             re.sub(r"\s*<br>\s*", ": ", title),
@@ -151,8 +164,7 @@ class Explorer:
 
         These are whether it is covered, and the numbers behind what is shown.
         """
-        if not self.close.alive:
-            raise RuntimeError("this Explorer was closed; run the cell that makes it again.")
+        drawn = self._frame
         metadata: dict[str, Any] = {"covered": self._predict is not None}
         for shown in self._shows:
             for name, rows in shown.metadata.items():
@@ -160,8 +172,8 @@ class Explorer:
         picture = {}
         if cells.is_stored():
             below = [line for shown in self._shows for line in _lines(shown.view)]
-            picture = {"image/png": png(self._frames[self._position], below)}
-        return picture | cells.bundle(self, self.widget), metadata
+            picture = {"image/png": png(drawn, below)}
+        return picture | cells.bundle(self, self._widget), metadata
 
 
 def _stops(name: str, given: Iterable[Any] | Stops) -> Stops:

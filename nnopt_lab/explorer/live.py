@@ -133,6 +133,14 @@ class Live:
         style = "nnopt-lab-trouble" if is_error else "nnopt-lab-sentence"
         self._status.value = f'<p role="status" class="{style}">{html.escape(words)}</p>'
 
+    def _show(self, name: str, words: str) -> None:
+        """Draw all results; if that fails, give up that of this run, or later runs would fail."""
+        try:
+            self._plot.bank.value = self._packed(words)
+        except Exception:
+            self.results.pop(name, None)
+            raise
+
     def _work(self, values: Mapping[str, Any], stopped: threading.Event) -> None:
         """Run in the worker thread, and say in the panel what came of it."""
         name = _name(values)
@@ -152,7 +160,7 @@ class Live:
             self.results[name] = result
             if time.monotonic() - drawn > SECONDS_BETWEEN_DRAWINGS:
                 self._bar.value = share
-                self._plot.bank.value = self._packed("")
+                self._show(name, "")
                 drawn = time.monotonic()
 
         try:
@@ -160,12 +168,11 @@ class Live:
             self._bar.value = 0
             self._say("Training.")
             if not stopped.is_set():
-                said = _sentence(self._run(report, is_stopped, **values))
-                self._plot.bank.value = self._packed(said)
+                self._show(name, _sentence(self._run(report, is_stopped, **values)))
             words = f"Stopped at {100 * self._bar.value:.0f} %."
             if not stopped.is_set():
                 self._bar.value, words = 1, "Done."
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
             words, is_error = f"{type(error).__name__}: {error}", True
         self._stop.disabled = True
         self._say(words, is_error)
