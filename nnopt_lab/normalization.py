@@ -109,17 +109,24 @@ def in_mode(model: nn.Module, *, training: bool) -> Iterator[None]:
     training : bool
         Whether batch norm normalises by the batch, not by its averages.
     """
-    modes = {module: module.training for module in model.modules()}
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     try:
-        model.train(training)
-        with torch.no_grad():
+        with _modes_kept(model), torch.no_grad():
+            model.train(training)
             yield
+    finally:
+        for buffer, before in buffers:
+            buffer.copy_(before)
+
+
+@contextmanager
+def _modes_kept(model: nn.Module) -> Iterator[None]:
+    modes = {module: module.training for module in model.modules()}
+    try:
+        yield
     finally:
         for module, was_training in modes.items():
             module.training = was_training
-        for buffer, before in buffers:
-            buffer.copy_(before)
 
 
 def inside(
@@ -267,22 +274,20 @@ def recalibrate(model: Model, x: Tensor, batch_size: int = 200) -> None:
         Training inputs, shape (samples, features), in no particular order.
     batch_size : int
     """
-    modes = {module: module.training for module in model.modules()}
     norms = [m for m in model.modules() if getattr(m, "running_mean", None) is not None]
     momenta = [norm.momentum for norm in norms]
     if not norms:
         return
-    model.train(False)  # dropout is off
-    for norm in norms:
-        norm.train(True)
-        norm.num_batches_tracked.zero_()  # type: ignore[operator]
-        norm.momentum = None  # type: ignore[assignment]
-    for batch in x.split(batch_size):
-        model(batch.unsqueeze(0))
+    with _modes_kept(model):
+        model.train(False)  # dropout is off
+        for norm in norms:
+            norm.train(True)
+            norm.num_batches_tracked.zero_()  # type: ignore[operator]
+            norm.momentum = None  # type: ignore[assignment]
+        for batch in x.split(batch_size):
+            model(batch.unsqueeze(0))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-    for module, was_training in modes.items():
-        module.training = was_training
 
 
 def fold(network: nn.Sequential) -> nn.Sequential:

@@ -61,6 +61,12 @@ def plain(text: str) -> str:
     return text.replace("\xa0", " ")
 
 
+def test_a_place_in_a_sentence_is_told_as_it_is_shown():
+    values = accuracies(rule=["largest", "random"], sparsity=[0.0, 0.9]).sel(sparsity=0.9)
+    _, words = charts.intervals(values, title="t")
+    assert plain(words).startswith("Test accuracy at weights kept 10 % (sparsity 0.9): largest")
+
+
 def test_lines_know_their_quantities_and_say_what_stands_at_the_mark():
     values = accuracies(rule=["largest", "random"], sparsity=[0.0, 0.9])
     drawn, words = charts.lines(values, x="sparsity", mark=0.9, title="t")

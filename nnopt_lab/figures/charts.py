@@ -186,15 +186,21 @@ def lines(
             **layout,
         },
     )  # fmt: skip
-    if at is None:
+    if mark is None:
         return drawn, ""
     parts = {
         name: _number(mean.sel({x: mark}), None if half is None else half.sel({x: mark}))
         for name, (mean, half) in found.items()
     }
-    here = f"{along.words} {along.in_words(at)}"
-    here += "" if at == mark else f" ({x} {mark:g})"
-    return drawn, f"{_capital(here)}: {_listed(parts, across)}."
+    return drawn, f"{_capital(_place(x, mark))}: {_listed(parts, across)}."
+
+
+def _place(name: str, value: float) -> str:
+    """Return a place on an axis in words, as shown and, where that differs, as it is."""
+    known = QUANTITIES.get(name, Quantity(name))
+    shown = float(known.show(value))
+    here = f"{known.words} {known.in_words(shown)}"
+    return here if shown == value else f"{here} ({name} {value:g})"
 
 
 def _falling(shown: np.ndarray[Any, Any], along: Quantity) -> list[float]:
@@ -255,8 +261,7 @@ def intervals(values: xr.DataArray, *, title: str, **layout: Any) -> tuple[go.Fi
     )  # fmt: skip
     places = {str(x): at.item() for x, at in values.coords.items() if not at.dims}
     here = [
-        f", {at}" if isinstance(at, str) else f" at {QUANTITIES.get(x, Quantity(x)).words} {at:g}"
-        for x, at in places.items()
+        f", {at}" if isinstance(at, str) else f" at {_place(x, at)}" for x, at in places.items()
     ]
     return drawn, _capital(f"{across.words}{''.join(here)}: {_listed(found, across)}.")
 
