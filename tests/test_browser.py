@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -175,15 +176,21 @@ explorer""",
 ]
 
 
-@pytest.fixture(scope="module")
-def lesson(tmp_path_factory, browser) -> Iterator[Lab]:
-    folder = tmp_path_factory.mktemp("lesson")
-    lab_with(folder, LESSON)
+@contextmanager
+def run_through(folder: Path, browser, sources: list[str], n_figures: int) -> Iterator[Lab]:
+    """Open a notebook of these cells, run all, and wait for its figures."""
+    lab_with(folder, sources)
     with open_lab(folder, browser) as lab:
         lab.open("lesson.ipynb")
         lab.run_all()
-        lab.wait_for_cell(4)
-        lab.wait_until_drawn(3)
+        lab.wait_for_cell(len(sources))
+        lab.wait_until_drawn(n_figures)
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def lesson(tmp_path_factory, browser) -> Iterator[Lab]:
+    with run_through(tmp_path_factory.mktemp("lesson"), browser, LESSON, 3) as lab:
         yield lab
 
 
@@ -266,13 +273,7 @@ KEPT_LOOK = """([i]) => {
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory, browser) -> Iterator[Lab]:
-    folder = tmp_path_factory.mktemp("state")
-    lab_with(folder, KEPT)
-    with open_lab(folder, browser) as lab:
-        lab.open("lesson.ipynb")
-        lab.run_all()
-        lab.wait_for_cell(len(KEPT))
-        lab.wait_until_drawn(18)
+    with run_through(tmp_path_factory.mktemp("state"), browser, KEPT, 18) as lab:
         lab.names = lab.ask_kernel("[*draws]")
         yield lab
         assert_silent(lab)

@@ -143,11 +143,14 @@ def test_a_stored_notebook_gets_a_picture_and_no_view(monkeypatch, chromium):
 
 def test_axes_keep_one_range_over_all_stops():
     shown = Explorer(draw, delta=[1, 10])
-    first, second = (drawn["figure"] for drawn in shown._frames)
-    assert first["layout"]["yaxis"]["range"] == second["layout"]["yaxis"]["range"]
-    low, high = first["layout"]["yaxis"]["range"]
+    low, high = included(shown._frames[0]["figure"]["layout"]["yaxis"])
+    assert (low, high) == included(shown._frames[1]["figure"]["layout"]["yaxis"])
     assert low < 0
     assert high > 40
+
+
+def included(axis: dict) -> tuple[float, float]:
+    return tuple(axis["autorangeoptions"]["include"][-2:])
 
 
 def test_a_range_that_draw_sets_is_left_alone():
@@ -162,54 +165,65 @@ def share(*figures: go.Figure) -> list[dict]:
 
 
 def test_ranges_of_log_axes_are_in_decades_and_apart_from_linear_ones():
-    line = go.Scatter(x=[1.0, 100.0], y=[0.0, 1.0])
-    log, linear = share(
-        go.Figure(line, layout_xaxis_type="log"), go.Figure(line, layout_xaxis_type="linear")
-    )
-    assert log["xaxis"]["range"] == pytest.approx([-0.1, 2.1])
-    assert linear["xaxis"]["range"] == pytest.approx([1 - 4.95, 100 + 4.95])
+    layouts = [{"xaxis_type": kind} for kind in ("log", "log", "linear", "linear")]
+    lines = [go.Scatter(x=[1.0, end], y=[0.0, 1.0]) for end in (10, 100, 10, 100)]
+    log, _, linear, _ = share(*map(go.Figure, lines, layouts))
+    assert log["xaxis"]["range"] == pytest.approx([-0.16, 2.16])
+    assert included(linear["xaxis"]) == pytest.approx([1 - 7.92, 100 + 7.92])
 
 
 @pytest.mark.parametrize(
-    ("traces", "layout", "axis", "extent"),
+    ("traces", "layout", "axis", "ends"),
     [
-        ([go.Bar(x=[1, 2], y=[5, 6], error_y={"array": [3, 3]})], {}, "yaxis", (0, 9)),
-        ([go.Bar(x=[1, 2], y=[5, 6], width=[1, 1])], {}, "xaxis", (0.5, 2.5)),
-        ([go.Bar(x=[1, 2], y=[5, 6]), go.Bar(x=[4], y=[1])], {}, "xaxis", (0.5, 4.5)),
-        ([go.Bar(x=[-4, 2], y=[1, 2], orientation="h")], {}, "xaxis", (-4, 2)),
+        ([go.Bar(x=[1, 2], y=[5, 6], error_y={"array": [3, 4]})], {}, "yaxis", (0, 10.8)),
+        ([go.Bar(x=[1, 2], y=[5, 10], width=[1, 1])], {}, "xaxis", (0.5, 2.5)),
+        ([go.Bar(x=[-4, 6], y=[1, 2], orientation="h")], {}, "xaxis", (-4.8, 6.8)),
         ([go.Bar(x=[-4, 2], y=[1, 3], orientation="h")], {}, "yaxis", (0, 4)),
-        ([go.Bar(x=[3, 4], y=[1, 2], base=[5, 6], orientation="h")], {}, "xaxis", (0, 10)),
-        ([go.Bar(x=[3, 4], y=[1, 2], base=[5, 6], orientation="h")], {}, "yaxis", (0.5, 2.5)),
-        ([go.Bar(y=[1, 2]), go.Bar(y=[3, -1])], {"barmode": "stack"}, "yaxis", (-1, 4)),
-        ([go.Bar(y=[1, 2]), go.Bar(y=[3, -1])], {"barmode": "group"}, "yaxis", (-1, 3)),
-        ([go.Scatter(y=[7, 8, 9])], {}, "xaxis", (0, 2)),
-        ([go.Scatter(y=[5], error_y={"array": [1], "arrayminus": [4]})], {}, "yaxis", (1, 6)),
+        ([go.Bar(y=[1, 2]), go.Bar(y=[9, -4])], {"barmode": "stack"}, "yaxis", (-5.12, 11.12)),
+        ([go.Bar(y=[1, 2]), go.Bar(y=[6, -4])], {"barmode": "group"}, "yaxis", (-4.8, 6.8)),
+        ([go.Scatter(y=[7, 8, 9])], {}, "xaxis", (-0.16, 2.16)),
+        ([go.Scatter(y=[5], error_y={"array": [2], "arrayminus": [3]})], {}, "yaxis", (1.6, 7.4)),
+        ([go.Scatter(y=[2, 7], fill="tozeroy")], {}, "yaxis", (0, 7.56)),
+        ([go.Scatter(y=[2, 7])], {"yaxis_rangemode": "tozero"}, "yaxis", (0, 7.56)),
+        ([go.Scatter(y=[0, 10])], {"yaxis_rangemode": "tozero"}, "yaxis", (0, 10.8)),
+        ([go.Scatter(y=[0, 10]), go.Scatter(y=[99], visible=False)], {}, "yaxis", (-0.8, 10.8)),
         ([go.Heatmap(z=np.ones((2, 3)))], {}, "xaxis", (-0.5, 2.5)),
         ([go.Heatmap(z=np.ones((2, 3)), y=[10, 14])], {}, "yaxis", (8, 16)),
         ([go.Heatmap(z=np.ones((2, 3)), y=[0, 1, 2])], {}, "yaxis", (0, 2)),
-        ([go.Heatmap(z=[[1]])], {}, "xaxis", (-0.5, 0.5)),
         ([go.Scatter(y=[1])], {"shapes": [{"y0": 0, "y1": 5, "x0": 0, "x1": 1}]}, "yaxis", (0, 5)),
+        ([go.Scatter(y=[0])], {"annotations": [{"y": 10, "x": 0}]}, "yaxis", (-0.8, 10.8)),
     ],
 )  # fmt: skip
-def test_ranges_cover_whatever_takes_room(traces, layout, axis, extent):
-    (found,) = share(go.Figure(traces, layout))
-    low, high = extent
-    padding = 0.05 * (high - low)
-    assert found[axis]["range"] == pytest.approx([low - padding, high + padding])
+def test_an_axis_keeps_room_for_what_another_figure_draws(traces, layout, axis, ends):
+    middle = sum(ends) / 2 + np.array([0, 0.001])
+    line = go.Figure(go.Scatter(x=middle, y=middle))
+    for figure in share(go.Figure(traces, layout), line):
+        assert included(figure[axis]) == pytest.approx(ends)
 
 
 @pytest.mark.parametrize(
-    "traces",
+    ("trace", "layout"),
     [
-        [go.Histogram(x=[1, 2, 2])],
-        [go.Histogram(x=[1, 2, 2]), go.Scatter(x=[1, 2], y=[1, 2])],
-        [go.Scatter(x=[1, 2], y=[1, 2], error_y={"type": "percent", "value": 5})],
-        [go.Scatter(x=["a", "b"], y=["c", "d"])],
+        (go.Histogram(y=[1, 2, 2]), {}),
+        (go.Scatter(y=[1, 2], stackgroup="one"), {}),
+        (go.Scatter(y=["8", "16"]), {}),
+        (go.Scatter(y=["2024-01-01", "2024-01-02"]), {}),
+        (go.Bar(y=[[1, 1, 2], [1, 2, 1]], x=[1, 2, 3], orientation="h"), {}),
+        (go.Scatter(y=[8, 16]), {"yaxis_type": "category"}),
+        (go.Scatter(y=[8, 16], marker_size=90), {"yaxis_type": "log"}),
+        (go.Bar(y=[8, 16]), {"yaxis_type": "log"}),
+        (go.Scatter(y=[8, 16]), {"yaxis_type": "log", "yaxis_rangemode": "tozero"}),
+        (go.Scatter(y=[8, 16]), {"template": {"layout": {"yaxis": {"range": [0, 9]}}}}),
+        (go.Scatter(y=[8, 16]), {"yaxis_range": [0, None]}),
+        (go.Heatmap(), {}),
+        (go.Heatmap(z=[]), {}),
+        (go.Scatter(y=[5, 500]), {}),
     ],
 )
-def test_axes_of_words_and_of_what_the_browser_computes_are_left_alone(traces):
-    (found,) = share(go.Figure(traces))
-    assert "range" not in found.get("yaxis", {})
+def test_an_axis_that_is_not_known_for_certain_is_left_to_plotly(trace, layout):
+    for figure in share(go.Figure(trace, layout), go.Figure(go.Scatter(y=[5, 500]), layout)):
+        assert "autorangeoptions" not in figure.get("yaxis", {})
+        assert figure.get("yaxis", {}).get("range") == layout.get("yaxis_range")
 
 
 def test_too_many_stops_are_refused_before_any_is_drawn():
@@ -222,8 +236,21 @@ def test_too_many_stops_are_refused_before_any_is_drawn():
 def test_too_many_bytes_are_refused(monkeypatch):
     monkeypatch.setattr(explorer, "MAXIMUM_BYTES", 10_000)
     noise = np.random.default_rng(0)
-    with pytest.raises(ValueError, match=r"need 0\.1 MB.*Draw fewer points"):
-        Explorer(lambda n: go.Figure(go.Scatter(y=noise.normal(size=5000))), n=range(3))
+    with pytest.raises(ValueError, match=r"need 0\.0\d+ MB to be sent.*that of n=3\. Draw fewer"):
+        Explorer(lambda n: go.Figure(go.Scatter(y=noise.normal(size=2000 * n))), n=[1, 3, 2])
+
+
+def test_no_more_is_drawn_once_the_memory_is_too_large(monkeypatch):
+    monkeypatch.setattr(explorer, "MAXIMUM_MEMORY", 1_000_000)
+    drawn = []
+
+    def large(n: int) -> go.Figure:
+        drawn.append(n)
+        return go.Figure(go.Heatmap(z=np.zeros((100, 300 if n == 2 else 100))))
+
+    with pytest.raises(ValueError, match=r"need 1\.\d+ MB in memory.*0\.2\d+ MB, is that of n=2"):
+        Explorer(large, n=range(100))
+    assert len(drawn) < 20
 
 
 def test_a_click_can_choose_only_what_has_a_control():

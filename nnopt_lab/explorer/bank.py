@@ -23,6 +23,13 @@ def with_arrays(value: Any) -> Any:
     return value
 
 
+def n_bytes(value: Any) -> int:
+    """Return about how many bytes a frame takes in memory."""
+    if isinstance(value, Mapping | list | tuple):
+        return sum(map(n_bytes, value.values() if isinstance(value, Mapping) else value))
+    return int(np.asarray(value).nbytes)
+
+
 def pack(frames: list[Any]) -> bytes:
     """Return frames (nested dicts, lists, arrays, texts, numbers) as gzipped JSON.
 

@@ -16,7 +16,7 @@ import ipywidgets
 import plotly.graph_objects as go
 
 MAXIMUM_STOPS = 2000
-MAXIMUM_BYTES = 8_000_000
+MAXIMUM_BYTES, MAXIMUM_MEMORY = 8_000_000, 100_000_000  # as they travel, and before
 
 
 class Shown(Protocol):
@@ -43,8 +43,10 @@ class Explorer:
     ----------
     draw : callable
         Takes one keyword argument for each control; returns a ``plotly.graph_objects.Figure``, or
-        a figure and the sentence under it. Anything may vary from stop to stop. An axis keeps one
-        range over all stops unless ``draw`` sets it.
+        a figure and the sentence under it. Anything may vary from stop to stop. An axis of numbers
+        keeps room for the scatter, bars, heatmaps, shapes and annotations of all stops, unless
+        ``draw`` sets its range; for other traces, areas stacked on each other and bars from a base
+        it may move. Colours keep their scale only if ``draw`` sets it.
     predict : Prediction, optional
         Covers all that is shown until it is answered or waived. Give the cell no other output.
     shows : one or more of what has a text, metadata and a view
@@ -60,8 +62,8 @@ class Explorer:
     Raises
     ------
     ValueError
-        If there are more than 2 000 combinations of stops, the figures need over 8 MB, or a trace
-        names a control that is not there.
+        If there are more than 2 000 combinations of stops, the figures need over 8 MB as they are
+        sent or 100 MB in memory, or a trace names a control that is not there.
     RuntimeError
         If ``draw`` fails at some stop.
     TypeError
@@ -88,15 +90,21 @@ class Explorer:
                 f"{MAXIMUM_STOPS} can be drawn. Give fewer values, or fewer controls."
             )
         combinations = [dict(zip(values, at, strict=True)) for at in product(*values.values())]
-        self._frames = [frame(_call(draw, at), _words(at)) for at in combinations]
+        self._frames: list[dict[str, Any]] = []
+        memory: dict[str, int] = {}
+        for at in combinations:
+            drawn = frame(_call(draw, at), _words(at))
+            self._frames.append(drawn)
+            memory[_words(at)] = bank.n_bytes(drawn)
+            if sum(memory.values()) > MAXIMUM_MEMORY:
+                raise ValueError(_too_large(memory, len(combinations), "in memory", MAXIMUM_MEMORY))
         _check_clicks(self._frames, values)
         ranges.share([drawn["figure"] for drawn in self._frames])
         packed = bank.pack(self._frames)
         if len(packed) > MAXIMUM_BYTES:
-            raise ValueError(
-                f"the figures of {len(combinations)} stops need {len(packed) / 1e6:.1f} MB; at "
-                f"most {MAXIMUM_BYTES / 1e6:g} MB are sent. Draw fewer points, or give fewer stops."
-            )
+            share = len(packed) / sum(memory.values())
+            sent = {words: round(share * n) for words, n in memory.items()}
+            raise ValueError(_too_large(sent, len(sent), "to be sent", MAXIMUM_BYTES))
         self._title = self._frames[0]["figure"]["layout"].get("title", {}).get("text", "")
         self.controls = {name: s.control(name) for name, s in self._stops.items()}
         controls = [*self.controls.values()]
@@ -191,6 +199,15 @@ def _call(draw: Callable[..., Any], values: dict[str, Any]) -> Any:
             f"draw failed at {_words(values)}: {type(error).__name__}: {error}. Call it with "
             "these values by itself to see where, or leave the stop out."
         ) from error
+
+
+def _too_large(n_bytes: Mapping[str, int], n_stops: int, where: str, maximum: int) -> str:
+    largest, most = max(n_bytes.items(), key=lambda item: item[1])
+    return (
+        f"the figures of {len(n_bytes)} of {n_stops} stops need {sum(n_bytes.values()) / 1e6:.3g} "
+        f"MB {where}; at most {maximum / 1e6:g} MB are allowed. The largest, {most / 1e6:.3g} MB, "
+        f"is that of {largest}. Draw fewer points, or give fewer stops."
+    )
 
 
 def _check_clicks(frames: Sequence[Mapping[str, Any]], values: Mapping[str, Any]) -> None:

@@ -158,6 +158,6 @@ def png(drawn: Mapping[str, Any], below: Sequence[str] = ()) -> bytes:
 def _legend_height(figure: go.Figure) -> int:
     """Return about how much room a legend above the axes takes."""
     names = [t.name for t in figure.data if t.name and t.showlegend is not False]
-    if len(names) < 2 or figure.layout.legend.orientation != "h":
+    if len(names) < 2 or figure.layout.legend.yanchor != "bottom":
         return 0
     return 22 * math.ceil(sum(60 + 7 * len(name) for name in names) / 800)

@@ -1,35 +1,50 @@
-"""One range for all stops, so that the eye compares heights and not axis labels."""
+"""One range for all stops, so that the eye compares heights and not axis labels.
 
-from collections.abc import Iterable, Iterator
+plotly.js chooses every range itself, and is told to include what the other figures need. So nothing
+is out of view, whatever a figure draws; for what is not known here an axis keeps no room.
+"""
+
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-MARGIN = 0.05  # of the range, on either side
-KINDS = ("scatter", "bar", "heatmap")
-# What moves a trace in ways that only the browser computes.
-UNKNOWN = ("stackgroup", "offset", "xperiod", "yperiod", "transpose")
+MARGIN = 0.08  # of what is drawn, on either side: about what plotly.js leaves around markers
+LARGEST = 20  # pixels of a marker that this is enough for
+POINTS = ("scatter", "scattergl")
 
 Figure = dict[str, Any]
+Numbers = NDArray[np.float64]
 
 
 def share(figures: list[Figure]) -> None:
-    """Give each axis of plotly figures (as dicts, changed in place) the range over all of them.
+    """Let each axis of plotly figures (as dicts, changed in place) include what all of them need.
 
-    Figures in which an axis is logarithmic share one range, the others another. Left alone: an
-    axis whose range or direction ``draw`` set in a figure, an axis of words, and an axis with a
-    trace whose extent the browser computes (histogram, box, violin).
+    Figures in which an axis is logarithmic share one range, the others another. Left alone: an axis
+    that needs the same in all of them, and one with words, dates or a range set by ``draw`` in any.
+    Traces other than scatter, bar and heatmap count in their own figure only. A log axis, where
+    plotly.js includes wrongly, gets its range set, if scatter is all that there is.
     """
     for axis in {name for figure in figures for name in _axes(figure)}:
         drawn = [figure for figure in figures if axis in _axes(figure)]
-        if any(_is_set(figure, axis) or not _is_known(figure, axis) for figure in drawn):
+        kinds = {_kind(figure, axis) for figure in drawn}
+        if "words" in kinds or any(_asked(f, axis, "range") is not None for f in drawn):
             continue
-        for is_log in (False, True):
-            alike = [figure for figure in drawn if (_type(figure, axis) == "log") is is_log]
-            extent = _extent(alike, axis, is_log)
-            for figure in alike if extent else ():
-                figure["layout"].setdefault(_key(axis), {})["range"] = extent
+        for kind in ("linear", "log"):
+            alike = [figure for figure in drawn if _kind(figure, axis) == kind]
+            needs = {need for figure in alike if (need := _need(figure, axis, kind))}
+            if len(needs) < 2 or (kind == "log" and not all(_is_plain(f, axis) for f in alike)):
+                continue
+            ends = [min(low for low, _ in needs), max(high for _, high in needs)]
+            for figure in alike:
+                layout = figure["layout"].setdefault(_key(axis), {})
+                if kind == "log":
+                    layout["range"] = ends
+                else:
+                    options = dict(_asked(figure, axis, "autorangeoptions") or {})
+                    included = np.ravel(options.get("include", [])).tolist()
+                    layout["autorangeoptions"] = {**options, "include": [*included, *ends]}
 
 
 def _key(axis: str) -> str:
@@ -48,130 +63,165 @@ def _axes(figure: Figure) -> set[str]:
 
 
 def _on(figure: Figure, axis: str) -> list[Figure]:
-    return [trace for trace in figure["data"] if _axis(trace, axis[0]) == axis]
+    """Return the traces that are seen along an axis."""
+    seen = [trace for trace in figure["data"] if trace.get("visible", True) is True]
+    return [trace for trace in seen if _axis(trace, axis[0]) == axis]
 
 
-def _type(figure: Figure, axis: str) -> str | None:
-    kind: str | None = figure["layout"].get(_key(axis), {}).get("type")
-    return kind
+def _asked(figure: Figure, axis: str | None, name: str) -> Any:
+    """Return what a layout, or else its template, says of an axis, or of all."""
+    template = figure["layout"].get("template", {}).get("layout", {})
+    for layout, key in ((figure["layout"], axis), (template, axis and axis[0])):
+        place = layout.get(_key(key), {}) if key else layout
+        if name in place:
+            return place[name]
+    return None
 
 
-def _is_set(figure: Figure, axis: str) -> bool:
-    layout = figure["layout"].get(_key(axis), {})
-    is_ours = any(key in layout for key in ("range", "autorange", "matches"))
-    return is_ours or _type(figure, axis) in ("category", "multicategory", "date")
+def _kind(figure: Figure, axis: str) -> str:
+    """Return linear or log; words, where what stands there is no number."""
+    lists = [trace[axis[0]] for trace in _on(figure, axis) if axis[0] in trace]
+    kind = _asked(figure, axis, "type") or "linear"
+    are_numbers = all(_numbers(values) is not None for values in lists)
+    return kind if kind in ("linear", "log") and are_numbers else "words"
 
 
-def _is_known(figure: Figure, axis: str) -> bool:
-    return all(
-        trace.get("type", "scatter") in KINDS
-        and not any(key in trace for key in UNKNOWN)
+def _is_plain(figure: Figure, axis: str) -> bool:
+    """Whether all that takes room along an axis is known here."""
+    own = ("autorange", "autorangeoptions", "rangemode", "matches", "scaleanchor")
+    return not figure["layout"].get("annotations") and all(
+        trace.get("type", "scatter") in POINTS
+        and not {"stackgroup", "fill"} & trace.keys()
+        and np.all(np.asarray(trace.get("marker", {}).get("size", 0), dtype=float) <= LARGEST)
         and "value" not in trace.get(f"error_{axis[0]}", {})
         for trace in _on(figure, axis)
+    ) and all(_asked(figure, axis, name) is None for name in own)  # fmt: skip
+
+
+def _numbers(values: Any) -> Numbers | None:
+    """Return a number, or a list of numbers, as floats; None for whatever else."""
+    array = np.atleast_1d(np.asarray(values))
+    if array.dtype == object:  # None is not a number
+        array = np.asarray([np.nan if value is None else value for value in array.tolist()])
+    return array.astype(float) if array.ndim == 1 and array.dtype.kind in "biuf" else None
+
+
+def _need(figure: Figure, axis: str, kind: str) -> tuple[float, float] | None:
+    """Return low and high of all that is known along an axis, in the axis' own units."""
+    parts: dict[bool | None, list[float]] = {True: [], False: [], None: []}
+    for has_margin, values in _parts(figure, axis):
+        finite = values[np.isfinite(values)]
+        parts[has_margin] += (np.log10(finite[finite > 0]) if kind == "log" else finite).tolist()
+    mode = _asked(figure, axis, "rangemode")
+    if mode == "tozero":
+        parts[None].append(0.0)
+    every = [value for part in parts.values() for value in part]
+    if not every:
+        return None
+    low, high = min(every), max(every)
+    margin = MARGIN * (high - low) or 1.0  # plotly.js draws a single number so
+    rests = bool(parts[None]) or mode == "nonnegative"
+    if parts[True]:
+        low = min(low, max(min(parts[True]) - margin, 0 if rests and low >= 0 else -np.inf))
+        high = max(high, min(max(parts[True]) + margin, 0 if rests and high <= 0 else np.inf))
+    return float(low), float(high)
+
+
+def _parts(figure: Figure, axis: str) -> Iterator[tuple[bool | None, Numbers]]:
+    """Yield whether it has a margin (None: it ends one), and what takes room along an axis."""
+    direction, stacks = axis[0], []
+    for trace in _on(figure, axis):
+        places, kind = _places(trace, direction), trace.get("type", "scatter")
+        if places is None:
+            continue
+        if kind == "heatmap":
+            yield False, _edges(places, _n_places(trace, direction))
+        elif kind == "bar" and not _is_upright(trace, direction):
+            gaps = np.diff(np.unique(places))
+            half = np.asarray(trace.get("width", min(gaps, default=1)), dtype=float) / 2
+            yield False, np.concatenate([places - half, places + half])
+        else:
+            yield True, places
+            yield from ((True, end) for end in _errors(trace.get(f"error_{direction}"), places))
+            if kind == "bar" or trace.get("fill") == f"tozero{direction}":
+                yield None, np.zeros(1)
+            if kind == "bar":
+                stacks.append((trace.get("xy".replace(direction, ""), range(len(places))), places))
+    if _asked(figure, None, "barmode") in ("stack", "relative"):
+        yield True, _stacked(stacks)
+    yield from _parts_of(figure["layout"], axis)
+
+
+def _parts_of(layout: Figure, axis: str) -> Iterator[tuple[bool | None, Numbers]]:
+    """Yield the same for shapes and annotations."""
+    direction = axis[0]
+    for shape in layout.get("shapes", ()):
+        at = _numbers([shape.get(f"{direction}{end}") for end in "01"])
+        is_sized = shape.get(f"{direction}sizemode") == "pixel" or not shape.get("visible", True)
+        if shape.get(f"{direction}ref", direction) == axis and not is_sized and at is not None:
+            yield False, at
+    for note in layout.get("annotations", ()):
+        at = _numbers(note.get(direction))
+        if note.get(f"{direction}ref", direction) == axis and at is not None:
+            yield True, at
+
+
+def _places(trace: Figure, direction: str) -> Numbers | None:
+    """Return where what a trace draws stands, as given or counted; None if it is not known."""
+    kind, other = trace.get("type", "scatter"), "xy".replace(direction, "")
+    odd = {"stackgroup", "offset", "base", "transpose", f"{direction}type", f"{direction}period"}
+    if kind not in (*POINTS, "bar", "heatmap") or odd & trace.keys():
+        return None
+    if direction in trace:
+        given = _numbers(trace[direction])
+        if given is None or kind == "heatmap" or other not in trace:
+            return given
+        return given[: len(trace[other])]
+    first, step = trace.get(f"{direction}0", 0), trace.get(f"d{direction}", 1)
+    is_counted = isinstance(first, int | float) and isinstance(step, int | float)
+    return (
+        first + step * np.arange(_n_places(trace, direction), dtype=float) if is_counted else None
     )
 
 
-def _extent(figures: list[Figure], axis: str, is_log: bool) -> list[float] | None:
-    """Return [low, high] of all that is drawn along an axis, in the axis' own units."""
-    low, high = np.inf, -np.inf
-    try:
-        for values in (v for figure in figures for v in _values(figure, axis)):
-            numbers = np.asarray(values, dtype=float).ravel()
-            numbers = numbers[np.isfinite(numbers) & ((numbers > 0) | (not is_log))]
-            if len(numbers):
-                low, high = min(low, numbers.min()), max(high, numbers.max())
-    except (TypeError, ValueError):
-        return None  # words
-    if low > high:
-        return None
-    if is_log:
-        low, high = np.log10(low), np.log10(high)
-    padding = MARGIN * (high - low) or MARGIN * abs(high) or MARGIN
-    return [float(low - padding), float(high + padding)]
+def _n_places(trace: Figure, direction: str) -> int:
+    if trace.get("type") != "heatmap":
+        return len(trace.get("xy".replace(direction, ""), ()))
+    rows = [row for row in trace.get("z", ()) if np.ndim(row) == 1]
+    return len(rows) if direction == "y" else max(map(len, rows), default=0)
 
 
-def _values(figure: Figure, axis: str) -> Iterator[ArrayLike]:
-    """Yield all that takes room along an axis."""
-    direction = axis[0]
-    traces = _on(figure, axis)
-    bars = [trace for trace in traces if trace.get("type") == "bar"]
-    for trace in traces:
-        positions = _positions(trace, direction)
-        if trace.get("type") == "heatmap":
-            yield _edges(positions, np.shape(trace["z"])["yx".index(direction)])
-            continue
-        if "base" in trace and _is_upright(trace, direction):
-            yield np.asarray(trace["base"], dtype=float)
-            positions = positions + np.asarray(trace["base"], dtype=float)
-        yield positions
-        error = trace.get(f"error_{direction}", {})
-        if "array" in error:
-            yield positions + np.asarray(error["array"], dtype=float)
-            yield positions - np.asarray(error.get("arrayminus", error["array"]), dtype=float)
-    yield from _room_of_bars(bars, direction, figure["layout"].get("barmode", "group"))
-    for shape in figure["layout"].get("shapes", ()):
-        if shape.get(f"{direction}ref", direction) == axis:
-            yield [shape[f"{direction}0"], shape[f"{direction}1"]]
+def _errors(error: Figure | None, places: Numbers) -> Iterator[Numbers]:
+    """Yield the ends of error bars."""
+    if error and error.get("visible", True):
+        above = _numbers(error.get("array"))
+        below = above if error.get("symmetric") else _numbers(error.get("arrayminus", above))
+        for sign, length in ((1, above), (-1, below)):
+            if length is not None and len(length) == len(places):
+                yield places + sign * length
 
 
-def _positions(trace: Figure, direction: str) -> NDArray[np.float64]:
-    """Return where a trace's points stand: as given, or counted from 0."""
-    if direction in trace:
-        return np.asarray(trace[direction], dtype=float)
-    if trace.get("type") == "heatmap":
-        n = np.shape(trace["z"])["yx".index(direction)]
-    else:
-        n = len(trace.get("xy".replace(direction, ""), ()))
-    first, step = float(trace.get(f"{direction}0", 0)), float(trace.get(f"d{direction}", 1))
-    return first + step * np.arange(n, dtype=np.float64)
-
-
-def _edges(positions: NDArray[np.float64], n_cells: int) -> NDArray[np.float64]:
+def _edges(places: Numbers, n_cells: int) -> Numbers:
     """Return the outer edges of a heatmap's cells, given their centres or all their edges."""
-    if len(positions) > n_cells:
-        return positions
-    gaps = np.diff(positions) if n_cells > 1 else np.ones(1)
-    return np.array([positions[0] - gaps[0] / 2, positions[-1] + gaps[-1] / 2])
-
-
-def _room_of_bars(bars: list[Figure], direction: str, mode: str) -> Iterable[ArrayLike]:
-    upright = [bar for bar in bars if _is_upright(bar, direction)]
-    lying = [b for b in bars if b not in upright]
-    if upright:
-        yield [0.0]
-    if mode in ("stack", "relative"):
-        yield from _heights_of_stacks(upright, direction)
-    for centres, width in _widths(lying, direction):
-        yield centres - width / 2
-        yield centres + width / 2
+    gaps = np.diff(places) if len(places) > 1 else np.ones(1)
+    if not n_cells or not (np.all(gaps > 0) or np.all(gaps < 0)):
+        return np.empty(0)
+    if len(places) > n_cells:
+        return places
+    return np.array([places[0] - gaps[0] / 2, places[-1] + gaps[-1] / 2])
 
 
 def _is_upright(bar: Figure, direction: str) -> bool:
     """Whether the length of a bar lies along an axis."""
-    return ("x" if bar.get("orientation") == "h" else "y") == direction
+    lies = bar.get("orientation", "h" if "x" in bar and "y" not in bar else "v") == "h"
+    return ("x" if lies else "y") == direction
 
 
-def _heights_of_stacks(bars: list[Figure], direction: str) -> Iterable[ArrayLike]:
-    """Yield the sums of what stands on each other; what is negative hangs below zero."""
-    along = "xy".replace(direction, "")
-    stacks: dict[tuple[Any, bool], float] = {}
-    for bar in bars:
-        heights = _positions(bar, direction)
-        places = bar.get(along, range(len(heights)))
-        for place, height in zip(places, heights, strict=True):
-            key = (place, bool(height < 0))
-            stacks[key] = stacks.get(key, 0.0) + float(height)
-    yield [*stacks.values()]
-
-
-def _widths(
-    bars: list[Figure], direction: str
-) -> Iterable[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield centres and widths of bars; without a width each takes the smallest gap between any."""
-    if not bars:
-        return
-    centres = [_positions(bar, direction) for bar in bars]
-    gaps = np.diff(np.unique(np.concatenate(centres)))
-    gap = gaps.min() if len(gaps) else 1.0
-    for bar, middle in zip(bars, centres, strict=True):
-        yield middle, np.asarray(bar.get("width", gap), dtype=float)
+def _stacked(bars: list[tuple[Any, Numbers]]) -> Numbers:
+    """Return how high bars stand on each other; what is negative hangs below zero."""
+    sums: dict[tuple[str, bool], float] = {}
+    for places, lengths in bars:
+        for place, length in zip(places, np.nan_to_num(lengths), strict=False):
+            key = (str(place), bool(length < 0))
+            sums[key] = sums.get(key, 0.0) + float(length)
+    return np.array([*sums.values()])

@@ -119,7 +119,6 @@ def effects(
             chosen: lines,
         },
         title="Four techniques, sixteen combinations", height=460, gap=0.14,
-        legend={"orientation": "h", "x": 0, "y": -0.16, "yanchor": "top"},
     )  # fmt: skip
     return drawn, _in_words(gains, [*map(str, values[pair[0]].values)])
 
@@ -218,7 +217,8 @@ def _chosen(table: xr.Dataset, chosen: Mapping[str, str]) -> list[theme.Trace]:
     }  # fmt: skip
     labels = {
         "type": "scatter", "mode": "text", "showlegend": False, "hoverinfo": "skip",
-        "x": [float(x[i]) for i, _ in near], "y": [float(y[i]) for i, _ in near],
+        "x": x[[i for i, _ in near]].tolist(),
+        "y": (y - table.half.values)[[i for i, _ in near]].tolist(),
         "text": [f"{place}" for _, place in near], "textposition": "bottom center",
     }  # fmt: skip
     ring = {

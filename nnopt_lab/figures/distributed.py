@@ -101,7 +101,7 @@ def real(found: xr.Dataset, speeds: xr.Dataset, *, cores: int) -> tuple[go.Figur
             ),
         },
         title="Real processes on this machine", height=400, barmode="overlay",
-        legend={"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"}, gap=0.12,
+        gap=0.12,
     )  # fmt: skip
     is_one, here = n == 1, speeds.sel(processes=n)
     step = 1000 * float(found.loop.max("device").median())
@@ -336,8 +336,7 @@ def to_target(steps: xr.DataArray, speed_up: xr.DataArray, *, target: str) -> tu
                 {"title": "times as fast as one, tuned, log axis", **theme.LOG_TICKS},
             ),
         },
-        title="From one batch on one device to many", height=420,
-        legend={"x": 0.01, "y": 0.02, "yanchor": "bottom"},
+        title="From one batch on one device to many", height=440,
     )  # fmt: skip
     best = speed_up.mean("seed", skipna=False).max("rule").dropna("devices")
     n, last = int(best.idxmax("devices")), best.devices.values[-2:].tolist()

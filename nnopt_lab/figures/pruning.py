@@ -63,8 +63,8 @@ def cut(weights: Mapping[str, ArrayLike], epsilon: float) -> tuple[go.Figure, st
         ),
     }  # fmt: skip
     drawn = theme.side_by_side(
-        panels, title="Weights nearer to zero than the threshold are cut", gap=0.2, height=400,
-        barmode="stack", legend={"x": 0.99, "y": 0.98, "xanchor": "right"},
+        panels, title="Weights nearer to zero than the threshold are cut", gap=0.2, height=420,
+        barmode="stack",
     )  # fmt: skip
     n = int(is_cut.sum())
     share = f"{100 * n / len(whole):.0f}\N{NO-BREAK SPACE}%"

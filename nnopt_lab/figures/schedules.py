@@ -94,8 +94,7 @@ def pairs(accuracy: xr.DataArray, delta: float, alpha0: float, epoch: int) -> tu
                 shapes=[theme.vertical(epoch)],
             ),
         },
-        title="Every pair of first rate and decay", height=400,
-        legend={"x": 1, "xanchor": "right", "y": 0.03, "yanchor": "bottom"},
+        title="Every pair of first rate and decay", height=420,
     )  # fmt: skip
     top = now.isel(now.argmax(...))
     said = ", ".join(

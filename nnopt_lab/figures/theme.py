@@ -29,10 +29,11 @@ _TICKS = [digit * 10.0**power for power in range(-4, 6) for digit in (1, 2, 5)]
 LOG_TICKS = {"type": "log", "tickvals": _TICKS, "ticktext": [f"{tick:g}" for tick in _TICKS]}
 DECADES = {"type": "log", "dtick": 1, "exponentformat": "power"}  # for an axis over several
 
-# plotly.js makes as much room above the axes as its rows need, on a narrow page more.
+# plotly.js makes as much room above or below the axes as its rows need, on a narrow page more.
 LEGEND_ABOVE: dict[str, Any] = {
     "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 13}},
 }
+_LEGEND_BELOW = {"orientation": "h", "x": 0, "y": -0.18, "yanchor": "top", "font": {"size": 13}}
 
 TEMPLATE = go.layout.Template(
     layout={
@@ -97,7 +98,7 @@ class Panel(NamedTuple):
 def side_by_side(
     panels: Mapping[str, Panel], *, title: str, gap: float = 0.1, **layout: Any
 ) -> go.Figure:
-    """Return a figure of panels in a row in the common look.
+    """Return a figure of panels in a row in the common look, with their legend below.
 
     Parameters
     ----------
@@ -126,7 +127,9 @@ def side_by_side(
                 "xanchor": "center", "yanchor": "bottom", "showarrow": False, "font": {"size": 13},
             }
         )  # fmt: skip
-    common = {"template": TEMPLATE, "title_text": title, "margin_t": 34}
+    common = {
+        "template": TEMPLATE, "title_text": title, "margin_t": 34, "legend": _LEGEND_BELOW,
+    }  # fmt: skip
     return go.Figure(traces, {**common, **axes, **layout})
 
 
