@@ -92,7 +92,7 @@ QUANTITIES = {
     "epochs": Quantity("epochs", axis=theme.LOG_TICKS),
     "error": Quantity("squared error", axis=theme.DECADES),
     "n_bytes": Quantity("gzipped file", "bytes", axis=theme.LOG_TICKS),
-    "seconds": Quantity("training until 45 %", "s", axis=theme.LOG_TICKS),
+    "seconds": Quantity("training until 45 %", "s", axis=theme.FINE_LOG_TICKS),
     "size": Quantity("file, compared with the dense one", "%", _percent, theme.LOG_TICKS),
     "folded_time": Quantity("time, compared with before", "%", _percent, {"range": [0, 130]}),
     "time": Quantity("time, compared with dense", "%", _percent, theme.LOG_TICKS),

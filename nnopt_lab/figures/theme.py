@@ -24,9 +24,15 @@ _AXIS = {
     "title": {"standoff": 8, "font": {"size": 14}},
 }
 
-# plotly would label 2 and 5 as digits without their power of ten.
-_TICKS = [digit * 10.0**power for power in range(-4, 6) for digit in (1, 2, 5)]
-LOG_TICKS = {"type": "log", "tickvals": _TICKS, "ticktext": [f"{tick:g}" for tick in _TICKS]}
+
+def _log_ticks(*digits: float) -> dict[str, Any]:
+    """Return a log axis with whole numbers; plotly would leave out their powers of ten."""
+    ticks = [digit * 10.0**power for power in range(-4, 6) for digit in digits]
+    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+
+
+LOG_TICKS = _log_ticks(1, 2, 5)
+FINE_LOG_TICKS = _log_ticks(1, 1.5, 2, 3, 4, 5, 7)  # for an axis over less than a decade
 DECADES = {"type": "log", "dtick": 1, "exponentformat": "power"}  # for an axis over several
 
 # plotly.js makes as much room above or below the axes as its rows need, on a narrow page more.
