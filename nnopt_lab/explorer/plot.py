@@ -136,7 +136,9 @@ def png(drawn: Mapping[str, Any], below: Sequence[str] = ()) -> bytes:
     figure = go.Figure(drawn["figure"])
     size = {**figure.layout.template.layout.to_plotly_json(), **figure.layout.to_plotly_json()}
     margin = {"t": MARGIN_TOP, "b": 80, "l": 80, **size.get("margin", {})}
-    above = TITLE_HEIGHT * bool(figure.layout.title.text) + _legend_height(figure)
+    above = TITLE_HEIGHT * bool(figure.layout.title.text) + _legend_height(figure, "bottom")
+    beneath = max(_legend_height(figure, "top") - 22, 0)  # the margin holds one row
+    margin["b"] += beneath
     texts = [drawn["words"], *below]
     lines = [line for text in texts for line in textwrap.wrap(text, 120)]
     room = 10 + LINE_HEIGHT * len(lines) if lines else 0
@@ -147,7 +149,7 @@ def png(drawn: Mapping[str, Any], below: Sequence[str] = ()) -> bytes:
             y=0, yref="paper", yanchor="bottom", yshift=-margin["b"] - room,
         )  # fmt: skip
     figure.update_layout(
-        height=size.get("height", 450) + above + room,
+        height=size.get("height", 450) + above + beneath + room,
         margin={"t": margin["t"] + above, "b": margin["b"] + room},
         title={"y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 12}},
     )
@@ -155,9 +157,11 @@ def png(drawn: Mapping[str, Any], below: Sequence[str] = ()) -> bytes:
     return picture
 
 
-def _legend_height(figure: go.Figure) -> int:
-    """Return about how much room a legend above the axes takes."""
+def _legend_height(figure: go.Figure, anchor: str) -> int:
+    """Return about how much room a legend needs that is anchored above ("bottom") or below."""
     names = [t.name for t in figure.data if t.name and t.showlegend is not False]
-    if len(names) < 2 or figure.layout.legend.yanchor != "bottom":
+    if len(names) < 2 or figure.layout.legend.yanchor != anchor:
         return 0
-    return 22 * math.ceil(sum(60 + 7 * len(name) for name in names) / 800)
+    lines = [name.split("<br>") for name in names]
+    rows = math.ceil(sum(60 + 7 * max(map(len, parts)) for parts in lines) / 800)
+    return 22 * rows + 18 * (max(map(len, lines)) - 1)
