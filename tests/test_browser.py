@@ -194,6 +194,20 @@ def lesson(tmp_path_factory, browser) -> Iterator[Lab]:
         yield lab
 
 
+def test_controls_and_figures_have_names_and_values_in_words(lesson):
+    page = lesson.page
+    for place in (3, 1):
+        lesson.set_values("explorer", a=place, kind="bars", grid=False)
+        slider = page.get_by_role("slider", name="a", exact=True).first
+        assert slider.get_attribute("aria-valuetext") == f"{place} per step"
+    kinds = page.get_by_role("group", name="kind").get_by_role("button")
+    assert [b.get_attribute("aria-pressed") for b in kinds.all()][:4] == [
+        "false", "true", "false", "false",
+    ]  # fmt: skip
+    assert not page.get_by_role("checkbox", name="grid").first.is_checked()
+    assert page.get_by_role("figure", name="A line. It rises by 1.").count() == 2
+
+
 def sentences(lab: Lab) -> list[str]:
     return [figure["sentence"] for figure in lab.page.evaluate(STATE)]
 
@@ -513,6 +527,17 @@ def test_while_it_trains_cells_and_sliders_live_and_stop_stops(live):
     press(live, "Stop")
     wait_for_status(live, "Stopped at")
     assert_silent(live)
+
+
+def test_a_panel_says_that_its_kernel_is_gone(live):
+    assert live.page.locator(".nnopt-lab-trouble:visible").count() == 0
+    live.page.click("[data-command='notebook:restart-kernel'], [title^='Restart the kernel']")
+    live.page.locator(".jp-Dialog button.jp-mod-accept").click()
+    gone = live.page.locator(".nnopt-lab-trouble:visible:has-text('kernel that trains for it')")
+    gone.first.wait_for()
+    assert gone.count() == 2  # the panels; the figure of an Explorer needs no kernel
+    live.wait_for_kernel()
+    assert live.ask_kernel("40 + 2") == 42
 
 
 def test_stop_stops_while_a_cell_blocks_the_kernel(live):
@@ -884,7 +909,7 @@ train(mlp([40, 64, 10], runs), data, runs, epochs=100_000, lr=0.05,
     with open_lab(tmp_path, browser) as lab:
         lab.open("lesson.ipynb")
         lab.run_all()
-        lab.page.wait_for_selector(".widget-hprogress")
+        lab.page.get_by_role("progressbar", name="eight networks").wait_for()
         lab.page.wait_for_timeout(500)
         lab.page.click(
             "[data-command='notebook:interrupt-kernel'], [title*='Interrupt the kernel']"

@@ -5,6 +5,7 @@ import gc
 import gzip
 import json
 import time
+from types import SimpleNamespace
 
 from nnopt_lab.explorer import (
     Explorer,
@@ -464,6 +465,33 @@ def test_running_a_cell_again_closes_what_it_showed(monkeypatch):
     assert second.widget.comm is not None
 
 
+def test_what_a_callback_shows_belongs_to_its_widget(monkeypatch):
+    events = Events()
+    monkeypatch.setattr(cells, "_cells", cells._Cells(events))
+    shell = SimpleNamespace(events=events)
+    monkeypatch.setattr(cells, "get_ipython", lambda: shell)
+
+    def click(n: int, *shown: Explorer) -> None:
+        shell.parent_header = {"header": {"msg_id": f"{n}"}, "content": {"comm_id": "a button"}}
+        for item in shown:
+            cells.shown(item)
+
+    of_cell, *clicked = (Explorer(draw, delta=[1]) for _ in range(4))
+    events.run("a", of_cell)
+    click(1, clicked[0], clicked[1])
+    events.run("b")
+    events.run("b")
+    assert all(item.close.alive for item in (of_cell, clicked[0], clicked[1]))
+    click(2, clicked[2])
+    assert [item.close.alive for item in (of_cell, *clicked)] == [True, False, False, True]
+    shell.parent_header = {"header": {"msg_id": "3"}, "metadata": {"cellId": "a"}}
+    late = Explorer(draw, delta=[1])
+    cells.shown(late)  # by what cell a left running
+    assert of_cell.close.alive
+    events.run("a")
+    assert [item.close.alive for item in (of_cell, late)] == [False, False]
+
+
 def test_without_cell_ids_nothing_is_closed(monkeypatch):
     events = Events()
     monkeypatch.setattr(cells, "_cells", cells._Cells(events))
@@ -477,13 +505,19 @@ def test_progress_moves_and_closes(capsys):
     progress = Progress("eight networks", 3)
     bar = progress._bar
     progress(1)
-    assert bar.value == 1
+    assert bar.value.startswith("<label")
+    assert 'eight networks <progress value="0.333" max="1"' in bar.value
+    said = []
+    progress._shown = SimpleNamespace(update=lambda data, raw: said.append(data))
+    progress(3)
     progress(3)
     assert bar.comm is None
+    assert said == [{"text/plain": "eight networks: 3 steps each"}]  # stays without a kernel
     assert repr(progress) == "eight networks: 3 steps each"
     assert "eight networks" in capsys.readouterr().out
     with pytest.raises(ValueError, match="n_steps is 0"):
         Progress("none", 0)
+    assert Progress("one", np.int64(1)).n_steps == 1
 
 
 def test_not_a_number_travels_as_null_wherever_it_stands():
@@ -527,14 +561,14 @@ def test_live_runs_in_a_thread_and_keeps_the_last_runs():
     assert panel.results == {}
     assert len(panel.figure.data) == 0
     for a in range(6):
-        panel.controls["a"].value = a
+        panel.controls["a"].value = f"{a}"
         panel.train()
         wait_for(panel, "Done.")
         panel._say("")
     assert list(panel.results) == [f"a {a}, n 2" for a in (2, 3, 4, 5)]
     assert [list(line.y) for line in panel.figure.data] == [[a, a] for a in (2, 3, 4, 5)]
     assert panel.sentence == "all 2"
-    assert panel._bar.value == 1
+    assert 'value="1.000"' in panel._bar.value
     assert panel._stop.disabled
 
 
@@ -542,7 +576,7 @@ def test_live_says_errors_and_goes_on():
     panel = Live(growing, curves_of, a=-1.0, n=2)
     panel.train()
     wait_for(panel, "ValueError: a is -1.0; give &lt;numbers&gt; from 0.")
-    panel.controls["a"].value = 1
+    panel.controls["a"].value = "1"
     panel.train()
     wait_for(panel, "Done.")
 
@@ -581,7 +615,7 @@ def test_a_draw_that_fails_spoils_no_later_run():
 
     panel = Live(lambda report, stop, a: report([a], 1) or "said", fussy, a=-1.0)
     for a, words in ((-1.0, "ZeroDivisionError: a broke"), (1.0, "Done.")):
-        panel.controls["a"].value = a
+        panel.controls["a"].value = f"{a}"
         panel.train()
         wait_for(panel, words)
     assert [*panel.results] == ["a 1"]
@@ -596,11 +630,29 @@ def test_an_interrupt_within_a_run_is_said():
     wait_for(panel, "KeyboardInterrupt: now")
 
 
+@pytest.mark.parametrize(
+    ("name", "typed", "words"),
+    [
+        ("n", "2.7", "n is &#x27;2.7&#x27;; type a whole number, such as 3."),
+        ("n", "1e3", "n is &#x27;1e3&#x27;; type a whole number"),
+        ("a", "0,5", "a is &#x27;0,5&#x27;; type a number, such as 0.5."),
+        ("a", "", "a is &#x27;&#x27;; type a number"),
+    ],
+)
+def test_what_is_typed_is_read_as_it_stands_or_refused(name, typed, words):
+    panel = Live(growing, curves_of, a=1.0, n=2)
+    panel.controls[name].value = typed
+    panel.train()
+    assert words in panel._status.value
+    assert not panel.results
+    assert typed in repr(panel)
+
+
 def test_live_takes_numbers_and_stops_only():
     panel = Live(growing, curves_of, a=1.0, n=2, rule=Stops(["p", "q"]))
     assert panel.values == {"a": 1.0, "n": 2, "rule": "p"}
     assert repr(panel).startswith("Train live: a 1.0, n 2, rule p")
-    assert isinstance(panel.controls["n"], ipywidgets.IntText)
+    assert Live(growing, curves_of, a=np.float64(0.1), n=np.int64(2)).values == {"a": 0.1, "n": 2}
     for wrong in ("text", True, None):
         with pytest.raises(TypeError, match="give a whole number, a float, or Stops"):
             Live(growing, curves_of, a=wrong)

@@ -23,6 +23,7 @@ class _Cells:
         self.replaced: list[Closable] = []
         self.running: str | None = None
         self.is_busy = False
+        self.message = ""  # that the newest callback answers
         events.register("pre_run_cell", self.start)
         events.register("post_run_cell", self.end)
 
@@ -32,9 +33,23 @@ class _Cells:
         self.is_busy = True
         self.replaced += self.shown.pop(self.running or "", [])
 
+    def answers(self, parent: dict[str, Any]) -> None:
+        """Take note of the message that a callback answers: its widget is like a cell."""
+        comm, message = parent.get("content", {}).get("comm_id"), parent["header"]["msg_id"]
+        if comm is None:  # what a cell left running
+            self.running = parent.get("metadata", {}).get("cellId")
+        elif message != self.message:
+            self.running, self.message = comm, message
+            self.replaced += self.shown.pop(comm, [])
+            self.close_replaced()
+
     def end(self, _result: object) -> None:
         """Close what is shown nowhere any more."""
         self.is_busy = False
+        self.close_replaced()
+
+    def close_replaced(self) -> None:
+        """Close what was replaced, unless another cell shows it, too."""
         still = [item for items in self.shown.values() for item in items]
         for item in self.replaced:
             if not any(item is other for other in still):
@@ -57,8 +72,10 @@ def watch() -> None:
 
 
 def shown(item: Closable) -> None:
-    """Say that the cell that runs now shows an item."""
+    """Say that the cell, or else the callback, that runs now shows an item."""
     watch()
+    if _cells is not None and not _cells.is_busy:
+        _cells.answers(get_ipython().parent_header)
     if _cells is not None and _cells.running is not None:
         _cells.shown.setdefault(_cells.running, []).append(item)
 

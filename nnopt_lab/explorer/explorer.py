@@ -113,7 +113,10 @@ class Explorer:
             if hasattr(control.style, "description_width"):
                 control.style.description_width = f"{0.55 * longest + 1:.1f}em"
         below = [ipywidgets.HTML(shown.view) for shown in self._shows if shown.view]
-        self._widget = ipywidgets.VBox([*controls, Plot(packed, controls, values), *below])
+        self._widget = ipywidgets.VBox(
+            [*controls, Plot(packed, controls, values), *below],
+            layout={"width": "100%"},  # or it is as narrow as can be in a row of boxes
+        )
         if predict is not None:
             self._widget = ipywidgets.VBox([Cover(predict, self._widget.layout), self._widget])
         self.close = cells.closer(self, self._widget, self._frames)

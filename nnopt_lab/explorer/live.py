@@ -11,7 +11,8 @@ from typing import Any
 
 from nnopt_lab.explorer import bank, cells
 from nnopt_lab.explorer.plot import Plot, frame
-from nnopt_lab.explorer.stops import Stops
+from nnopt_lab.explorer.progress import bar
+from nnopt_lab.explorer.stops import Stops, plain
 
 import ipywidgets
 import plotly.graph_objects as go
@@ -42,7 +43,7 @@ class Live:
         an empty mapping first.
     **inputs : int, float or Stops
         By the name of the argument: the first value of a field to type in, for whole numbers if
-        it is one; or stops to choose from.
+        it is one; or stops to choose from. What is typed and is no such number is refused.
 
     Attributes
     ----------
@@ -69,7 +70,8 @@ class Live:
         self.controls = {name: _control(name, value) for name, value in inputs.items()}
         self._train = ipywidgets.Button(description="Train", icon="play", button_style="primary")
         self._stop = ipywidgets.Button(description="Stop", icon="stop", disabled=True)
-        self._bar = ipywidgets.FloatProgress(max=1, layout={"width": "min(20rem, 98%)"})
+        self._bar = ipywidgets.HTML()
+        self._fill(0)
         self._status = ipywidgets.HTML()
         self._plot = Plot(self._packed(""), seconds_between_signs=SECONDS_BETWEEN_SIGNS)
         self._say("Nothing has been trained yet: press Train.")
@@ -84,13 +86,18 @@ class Live:
     @property
     def values(self) -> dict[str, Any]:
         """What is typed or chosen now."""
-        return {name: control.value for name, control in self.controls.items()}
+        return {name: _read(name, control) for name, control in self.controls.items()}
 
     def train(self) -> None:
         """Ask the worker to run with these values; what it does meanwhile is stopped."""
+        try:
+            values = self.values
+        except ValueError as error:
+            self._say(f"{error}", is_error=True)
+            return
         self._stopped = threading.Event()
         self._say("Waiting for another run to stop.")
-        _worker.submit(partial(self._work, self.values, self._stopped), self._stopped)
+        _worker.submit(partial(self._work, values, self._stopped), self._stopped)
 
     def stop(self) -> None:
         """Ask the run of this panel to stop."""
@@ -133,6 +140,10 @@ class Live:
         style = "nnopt-lab-trouble" if is_error else "nnopt-lab-sentence"
         self._status.value = f'<p role="status" class="{style}">{html.escape(words)}</p>'
 
+    def _fill(self, share: float) -> None:
+        self._share = share
+        self._bar.value = bar("done", share)
+
     def _show(self, name: str, words: str) -> None:
         """Draw all results; if that fails, give up that of this run, or later runs would fail."""
         try:
@@ -159,19 +170,20 @@ class Live:
                 del self.results[next(iter(self.results))]
             self.results[name] = result
             if time.monotonic() - drawn > SECONDS_BETWEEN_DRAWINGS:
-                self._bar.value = share
+                self._fill(share)
                 self._show(name, "")
                 drawn = time.monotonic()
 
         try:
             self._stop.disabled = False
-            self._bar.value = 0
+            self._fill(0)
             self._say("Training.")
             if not stopped.is_set():
                 self._show(name, _sentence(self._run(report, is_stopped, **values)))
-            words = f"Stopped at {100 * self._bar.value:.0f} %."
+            words = f"Stopped at {100 * self._share:.0f} %."
             if not stopped.is_set():
-                self._bar.value, words = 1, "Done."
+                self._fill(1)
+                words = "Done."
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             words, is_error = f"{type(error).__name__}: {error}", True
         self._stop.disabled = True
@@ -179,7 +191,7 @@ class Live:
 
     def __repr__(self) -> str:
         """Return the inputs: what is the same on any computer."""
-        inputs = ", ".join(f"{name} {value}" for name, value in self.values.items())
+        inputs = ", ".join(f"{name} {control.value}" for name, control in self.controls.items())
         return f"Train live: {inputs}\n  nothing is trained before Train is pressed"
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
@@ -226,14 +238,31 @@ def _sentence(said: object) -> str:
     return said
 
 
+class _Field(ipywidgets.Text):  # type: ignore[misc]  # it has no types
+    """A field for a number that keeps what is typed: those of ipywidgets drop keys, 2.7 is 27."""
+
+    def __init__(self, text: str, kind: type, **traits: Any) -> None:
+        super().__init__(text, **traits)
+        self.kind = kind
+
+
+def _read(name: str, control: ipywidgets.Widget) -> Any:
+    """Return what is typed or chosen."""
+    if not isinstance(control, _Field):
+        return control.value
+    try:
+        return control.kind(control.value)
+    except ValueError:
+        asked = "a whole number, such as 3" if control.kind is int else "a number, such as 0.5"
+        raise ValueError(f"{name} is {control.value!r}; type {asked}.") from None
+
+
 def _control(name: str, value: Any) -> ipywidgets.Widget:
     """Return the field or the choice of one input."""
     if isinstance(value, Stops):
         return value.control(name)
-    look = {"description": name, "style": {"description_width": "initial"}}
-    narrow = {"width": "12rem"}
-    if type(value) is int:
-        return ipywidgets.IntText(value, **look, layout=narrow)
-    if type(value) is float:
-        return ipywidgets.FloatText(value, **look, layout=narrow)
+    number = plain(value)
+    if type(number) in (int, float):
+        look = {"description": name, "style": {"description_width": "initial"}}
+        return _Field(f"{number}", **look, layout={"width": "12rem"}, kind=type(number))
     raise TypeError(f"input {name!r} is {value!r}; give a whole number, a float, or Stops.")

@@ -65,6 +65,23 @@ function kindOf({ data, layout }, k) {
   return JSON.stringify([ranges, [...new Set(traces)].sort(), isAlone && k]);
 }
 
+// To who does not see it, a control of ipywidgets is a number without a name.
+function describe(control) {
+  const name = control.get("description");
+  const words = control.get("_options_labels")?.[control.get("index")];
+  Object.values(control.views ?? {}).forEach(async (made) => {
+    const { el } = await made;
+    const handle = el.querySelector(".noUi-handle");
+    handle?.setAttribute("aria-label", name);
+    handle?.setAttribute("aria-valuetext", words);
+    const buttons = [...el.querySelectorAll(".widget-toggle-button, .jupyter-button")];
+    if (!buttons.length) return;
+    el.setAttribute("role", "group");
+    el.setAttribute("aria-label", name);
+    buttons.forEach((button, k) => button.setAttribute("aria-pressed", k === control.get("index")));
+  });
+}
+
 // Curves are known by their names, so that one that was hidden stays so wherever it stands.
 function named(data) {
   const counts = {};
@@ -83,7 +100,7 @@ async function render({ model, el }) {
   const sentence = document.createElement("p");
   const trouble = document.createElement("p");
   paper.className = "nnopt-lab-figure";
-  paper.setAttribute("role", "img");
+  paper.setAttribute("role", "figure"); // it holds buttons
   sentence.className = "nnopt-lab-sentence";
   sentence.setAttribute("aria-live", "polite");
   trouble.className = "nnopt-lab-trouble";
@@ -93,7 +110,8 @@ async function render({ model, el }) {
   el.append(heading, paper, sentence, trouble);
 
   const fail = (error) => {
-    trouble.textContent = `This figure could not be drawn: ${error.message ?? error}. `
+    trouble.textContent = `${error.message ? "This figure could not be drawn: " : ""}`
+      + `${error.message ?? error}. `
       + "Run its cell again; if that does not help, restart the kernel and reload the page.";
     trouble.hidden = false;
   };
@@ -122,7 +140,7 @@ async function render({ model, el }) {
         const [layout, title] = withoutTitle(figure.layout);
         heading.textContent = title;
         sentence.textContent = words;
-        paper.setAttribute("aria-label", [title, words].filter(Boolean).join(". ") || "figure");
+        paper.setAttribute("aria-label", [title, words].filter(Boolean).join(". ") || "without a title");
         layout.uirevision ??= "kept"; // the learner's zoom outlives a move of the slider
         layout.height ??= layout.template?.layout?.height ?? 450; // or the highest so far stays
         const next = kindOf(figure, k);
@@ -131,6 +149,7 @@ async function render({ model, el }) {
         paper.classList.toggle("nnopt-lab-clickable", figure.data.some((trace) => trace.meta));
         draw(paper, named(figure.data), layout, config).catch(fail);
         if (draw === Plotly.newPlot) paper.on("plotly_click", choose);
+        controls.forEach(describe);
         trouble.hidden = true;
       } catch (error) {
         fail(error);
@@ -149,8 +168,16 @@ async function render({ model, el }) {
     };
     controls.forEach((control) => control.on("change:index change:value", redraw));
     bank.on("change:value", reload);
+    // Figures go on without their kernel; what trains there does not.
+    const see = () => {
+      if (model.get("seconds_between_signs") > 0 && !bank.comm_live) {
+        fail("The kernel that trains for it is gone");
+      }
+    };
+    bank.on("comm_live_update", see);
     await load();
     redraw();
+    see();
     let width = paper.offsetWidth;
     const observer = new ResizeObserver(() => {
       if (paper.offsetWidth && paper.offsetWidth !== width) Plotly.Plots.resize(paper);
@@ -160,6 +187,7 @@ async function render({ model, el }) {
     cleanup = () => {
       controls.forEach((control) => control.off("change:index change:value", redraw));
       bank.off("change:value", reload);
+      bank.off("comm_live_update", see);
       observer.disconnect();
       Plotly.purge(paper);
     };

@@ -9,7 +9,7 @@ import ipywidgets
 import numpy as np
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a number of numpy's, or a place of an ``Enum``, as Python's own."""
     if isinstance(value, Enum):
         return value.value
@@ -46,25 +46,25 @@ class Stops:
     def __post_init__(self) -> None:
         if isinstance(self.values, str) or not isinstance(self.values, Iterable):
             raise ValueError(f"the stops are {self.values!r}; give several values in a list.")
-        plain = tuple(_plain(value) for value in self.values)
+        values = tuple(plain(value) for value in self.values)
         kinds = {
-            str if isinstance(v, str) else bool if isinstance(v, bool) else float for v in plain
+            str if isinstance(v, str) else bool if isinstance(v, bool) else float for v in values
         }
-        if len(kinds) > 1 or not all(isinstance(v, str | bool | int | float) for v in plain):
+        if len(kinds) > 1 or not all(isinstance(v, str | bool | int | float) for v in values):
             raise ValueError(
-                f"the stops are {plain}; give all numbers, all words, or all booleans."
+                f"the stops are {values}; give all numbers, all words, or all booleans."
             )
-        looks = {v.strip() if isinstance(v, str) else v for v in plain}
-        if not plain or len(looks) < len(plain):
-            raise ValueError(f"the stops are {plain}; give one or more values, each once.")
+        looks = {v.strip() if isinstance(v, str) else v for v in values}
+        if not values or len(looks) < len(values):
+            raise ValueError(f"the stops are {values}; give one or more values, each once.")
         if kinds == {bool}:
-            if len(plain) < 2:
-                raise ValueError(f"the stops are {plain}; give both False and True.")
-            plain = (False, True)
-        if self.start is not None and self.start not in plain:
-            raise ValueError(f"start is {self.start!r}; give one of the stops {plain}.")
-        object.__setattr__(self, "values", plain)
-        object.__setattr__(self, "start", plain[0] if self.start is None else self.start)
+            if len(values) < 2:
+                raise ValueError(f"the stops are {values}; give both False and True.")
+            values = (False, True)
+        if self.start is not None and self.start not in values:
+            raise ValueError(f"start is {self.start!r}; give one of the stops {values}.")
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "start", values[0] if self.start is None else self.start)
 
     def words(self, value: Any) -> str:
         """Return a value as the learner reads it, with its unit."""
