@@ -28,11 +28,11 @@ def share(figures: list[Figure]) -> None:
     """
     for axis in {name for figure in figures for name in _axes(figure)}:
         drawn = [figure for figure in figures if axis in _axes(figure)]
-        kinds = {_kind(figure, axis) for figure in drawn}
+        kinds = [_kind(figure, axis) for figure in drawn]
         if "words" in kinds or any(_asked(f, axis, "range") is not None for f in drawn):
             continue
         for kind in ("linear", "log"):
-            alike = [figure for figure in drawn if _kind(figure, axis) == kind]
+            alike = [figure for figure, own in zip(drawn, kinds, strict=True) if own == kind]
             needs = {need for figure in alike if (need := _need(figure, axis, kind))}
             if len(needs) < 2 or (kind == "log" and not all(_is_plain(f, axis) for f in alike)):
                 continue
@@ -110,8 +110,9 @@ def _need(figure: Figure, axis: str, kind: str) -> tuple[float, float] | None:
     """Return low and high of all that is known along an axis, in the axis' own units."""
     parts: dict[bool | None, list[float]] = {True: [], False: [], None: []}
     for has_margin, values in _parts(figure, axis):
-        finite = values[np.isfinite(values)]
-        parts[has_margin] += (np.log10(finite[finite > 0]) if kind == "log" else finite).tolist()
+        finite = values[np.isfinite(values) & ((values > 0) | (kind != "log"))]
+        ends = [finite.min(), finite.max()] if len(finite) else []
+        parts[has_margin] += np.log10(ends).tolist() if kind == "log" else ends
     mode = _asked(figure, axis, "rangemode")
     if mode == "tozero":
         parts[None].append(0.0)
