@@ -35,11 +35,13 @@ class _Cells:
 
     def answers(self, parent: dict[str, Any]) -> None:
         """Take note of the message that a callback answers: its widget is like a cell."""
-        comm, message = parent.get("content", {}).get("comm_id"), parent["header"]["msg_id"]
+        comm = parent.get("content", {}).get("comm_id")
         if comm is None:  # what a cell left running
-            self.running = parent.get("metadata", {}).get("cellId")
-        elif message != self.message:
-            self.running, self.message = comm, message
+            self.running = _cell_of(parent) or self.running
+            return
+        self.running = comm
+        if parent["header"]["msg_id"] != self.message:
+            self.message = parent["header"]["msg_id"]
             self.replaced += self.shown.pop(comm, [])
             self.close_replaced()
 
@@ -60,14 +62,23 @@ class _Cells:
 _cells: _Cells | None = None
 
 
+def _parent() -> dict[str, Any]:
+    """Return the message that the kernel answers now, if any."""
+    return getattr(get_ipython(), "parent_header", None) or {}
+
+
+def _cell_of(message: dict[str, Any]) -> str | None:
+    cell: str | None = message.get("metadata", {}).get("cellId")
+    return cell
+
+
 def watch() -> None:
     """Begin to listen, once, if there is a kernel."""
     global _cells
     shell = get_ipython()
     if _cells is None and shell is not None:
         _cells = _Cells(shell.events)
-        parent = getattr(shell, "parent_header", None) or {}
-        _cells.running = parent.get("metadata", {}).get("cellId")
+        _cells.running = _cell_of(_parent())
         _cells.is_busy = True  # it is a cell that makes the first item
 
 
@@ -75,7 +86,7 @@ def shown(item: Closable) -> None:
     """Say that the cell, or else the callback, that runs now shows an item."""
     watch()
     if _cells is not None and not _cells.is_busy:
-        _cells.answers(get_ipython().parent_header)
+        _cells.answers(_parent())
     if _cells is not None and _cells.running is not None:
         _cells.shown.setdefault(_cells.running, []).append(item)
 

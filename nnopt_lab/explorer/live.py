@@ -85,7 +85,7 @@ class Live:
 
     @property
     def values(self) -> dict[str, Any]:
-        """What is typed or chosen now."""
+        """What is typed or chosen now; a ValueError, if a field holds no such number."""
         return {name: _read(name, control) for name, control in self.controls.items()}
 
     def train(self) -> None:

@@ -89,11 +89,12 @@ def _kind(figure: Figure, axis: str) -> str:
 def _is_plain(figure: Figure, axis: str) -> bool:
     """Whether all that takes room along an axis is known here."""
     own = ("autorange", "autorangeoptions", "rangemode", "matches", "scaleanchor")
-    return not figure["layout"].get("annotations") and all(
+    paths = [shape for shape in figure["layout"].get("shapes", ()) if shape.get("type") == "path"]
+    return not paths and not figure["layout"].get("annotations") and all(
         trace.get("type", "scatter") in POINTS
-        and not {"stackgroup", "fill"} & trace.keys()
+        and not {"stackgroup", "fill", f"{axis[0]}period"} & trace.keys()
         and np.all(np.asarray(trace.get("marker", {}).get("size", 0), dtype=float) <= LARGEST)
-        and "value" not in trace.get(f"error_{axis[0]}", {})
+        and trace.get(f"error_{axis[0]}", {}).get("type", "data") == "data"
         for trace in _on(figure, axis)
     ) and all(_asked(figure, axis, name) is None for name in own)  # fmt: skip
 

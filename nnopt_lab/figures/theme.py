@@ -26,7 +26,7 @@ _AXIS = {
 
 
 def _log_ticks(*digits: float) -> dict[str, Any]:
-    """Return a log axis with whole numbers; plotly would leave out their powers of ten."""
+    """Return a log axis with labels in full; plotly would leave out their powers of ten."""
     ticks = [digit * 10.0**power for power in range(-4, 6) for digit in digits]
     return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
