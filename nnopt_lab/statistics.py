@@ -5,6 +5,7 @@ Every interval is a 95 % Student t interval over seeds. It covers other seeds, n
 
 import html
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -204,7 +205,8 @@ class Findings:
     @property
     def view(self) -> str:
         """All sentences, as HTML."""
-        items = "".join(f"<li>{html.escape(line)}</li>" for line in self._lines())
+        lines = [re.sub(r" (?=[±%])|(?<=±) ", "\N{NO-BREAK SPACE}", line) for line in self._lines()]
+        items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
         return f'<ul class="nnopt-lab-findings">{items}</ul>'
 
     def __repr__(self) -> str:

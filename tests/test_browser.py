@@ -1,6 +1,7 @@
 """JupyterLab in headless Chromium, as a learner uses it: press, drag, look."""
 
 import base64
+import io
 import os
 import shutil
 import signal
@@ -14,17 +15,21 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from lab import Lab, open_lab
+from PIL import Image
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
 # What stands in the browser: data and layout of each figure, its sentence, and any trouble.
-STATE = """() => [...document.querySelectorAll('.nnopt-lab-figure')].map(paper => ({
-    data: paper.data, ranges: [paper.layout.xaxis?.range, paper.layout.yaxis?.range],
-    sentence: paper.nextElementSibling.textContent,
-    trouble: paper.parentElement.querySelector('.nnopt-lab-trouble').hidden
-        ? '' : paper.parentElement.querySelector('.nnopt-lab-trouble').textContent,
-    pixels: paper.querySelector('.main-svg') ? paper.offsetWidth : 0}))"""
+STATE = """() => [...document.querySelectorAll('.nnopt-lab-sheet')].map(sheet => {
+    const [paper, sentence] = [sheet.firstChild, sheet.nextSibling];
+    const trouble = sentence.nextSibling;
+    return {
+        data: paper.data, ranges: [paper.layout.xaxis?.range, paper.layout.yaxis?.range],
+        sentence: sentence.textContent.replaceAll('\\u00a0', ' '),
+        trouble: trouble.hidden ? '' : trouble.textContent,
+        pixels: paper.querySelector('.main-svg') ? paper.offsetWidth : 0}})"""
 
 # What stands in Python, in the order of the page.
 EXPLORERS = (
@@ -113,6 +118,15 @@ def move_every_control(lab: Lab, to: str) -> int:
     return sum(kind.count() for kind in kinds)
 
 
+def assert_accessible(lab: Lab) -> None:
+    """By the rules of axe-core, for all that cells show."""
+    found = Axe().run(lab.page, {"include": [[".jp-OutputArea-output"]]}).response
+    assert len(found["passes"]) > 10
+    assert [
+        (rule["help"], [n["html"] for n in rule["nodes"]]) for rule in found["violations"]
+    ] == []
+
+
 def assert_silent(lab: Lab) -> None:
     """Nothing in the console, no request to another host."""
     assert lab.console == []
@@ -132,6 +146,7 @@ def test_a_notebook_from_run_all_to_both_ends_of_every_control(path, tmp_path, b
         lab.unfold()
         lab.wait_until_drawn(lab.ask_kernel(f"len({EXPLORERS})"))
         assert_browser_shows_what_python_has(lab)
+        assert_accessible(lab)
         for end in ("end", "start", "end"):
             n_controls = move_every_control(lab, end)
             assert n_controls >= 4
@@ -206,6 +221,7 @@ def test_controls_and_figures_have_names_and_values_in_words(lesson):
     ]  # fmt: skip
     assert not page.get_by_role("checkbox", name="grid").first.is_checked()
     assert page.get_by_role("figure", name="A line. It rises by 1.").count() == 2
+    assert_accessible(lesson)
 
 
 def sentences(lab: Lab) -> list[str]:
@@ -272,6 +288,8 @@ draws = {
     "polar": lambda a: figure(go.Scatterpolar(r=[0, a, 2 * a], theta=[0, 90, 180])),
     "half": lambda a: rising(a, yaxis_range=[0, None]),
     "high": lambda a: figure(S(y=[1, 2]), height=300 if a == 1 else 500),
+    "row": lambda a: figure(S(y=[1, a], xaxis="x2"), S(y=[1, 2]), S(y=[1], xaxis="x3"),
+        xaxis_domain=[0, 0.3], xaxis2={"domain": [0.35, 0.65]}, xaxis3={"domain": [0.7, 1]}),
     "free": lambda a: go.Figure(S(y=[1, 2]), {"height": 700} if a == 2 else {}),
 }""",
     "moved = {n: Explorer(d, a=[1, 2]) for n, d in draws.items()}\ndisplay(*moved.values())",
@@ -287,7 +305,7 @@ KEPT_LOOK = """([i]) => {
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory, browser) -> Iterator[Lab]:
-    with run_through(tmp_path_factory.mktemp("state"), browser, KEPT, 18) as lab:
+    with run_through(tmp_path_factory.mktemp("state"), browser, KEPT, 20) as lab:
         lab.names = lab.ask_kernel("[*draws]")
         yield lab
         assert_silent(lab)
@@ -349,6 +367,24 @@ def test_each_stop_looks_as_it_does_alone(state, name):
     for a in (2, 1, 2):
         move(state, name, a)
         assert look(state, name) == (before if a == 1 else look(state, name, alone=True))
+
+
+def test_panels_in_a_row_stay_readable_on_a_narrow_page(state):
+    i, page = state.names.index("row"), state.page
+    sizes = """i => {
+        const sheet = document.querySelectorAll('.nnopt-lab-sheet')[i];
+        const panel = sheet.querySelector('.bglayer, .plot').closest('svg');
+        return [sheet.clientWidth, sheet.scrollWidth, panel.clientWidth];
+    }"""
+    page.set_viewport_size({"width": 468, "height": 900})
+    page.wait_for_timeout(1000)
+    seen, whole, drawn = page.evaluate(sizes, i)
+    assert seen < 468
+    assert whole == drawn == 3 * 320
+    seen, whole, drawn = page.evaluate(sizes, state.names.index("zoom"))
+    assert drawn == max(seen, 320)
+    page.set_viewport_size({"width": 1400, "height": 900})
+    page.wait_for_timeout(1000)
 
 
 def test_a_curve_is_hidden_by_its_name(state):
@@ -488,6 +524,7 @@ def type_in(lab: Lab, name: str, value: float, panel: int = 0) -> None:
 def test_nothing_is_trained_before_train_is_pressed(live):
     assert live.ask_kernel("[one.results, two.results]") == [{}, {}]
     assert "Nothing has been trained yet" in live.page.inner_text(".jp-Notebook")
+    assert_accessible(live)
     assert not live.ask_kernel("[t.name for t in threading.enumerate() if 'live' in t.name]")
 
 
@@ -712,6 +749,7 @@ def test_a_cover_hides_figure_controls_sentence_and_findings(covered):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.className.toString()"))
     assert not any("noUi" in name or "modebar" in name for name in reached)
+    assert_accessible(covered)
 
 
 def test_an_answer_opens_both_views_says_what_was_measured_and_is_kept(covered):
@@ -863,6 +901,10 @@ def test_the_dark_theme_can_be_read(lesson):
     lesson.page.click(".lm-Menu-itemLabel:text-is('JupyterLab Dark')")
     lesson.page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")
     assert min(lesson.page.evaluate(colour)) > 155
+    figure = lesson.page.locator(".nnopt-lab-figure").first.screenshot()
+    shades = np.sort(np.asarray(Image.open(io.BytesIO(figure)).convert("L")).ravel())
+    assert shades[len(shades) // 2] < 40  # its ground
+    assert shades[-len(shades) // 1000] > 120  # its words
 
 
 def test_an_error_in_the_browser_is_said_in_words(tmp_path, browser):

@@ -44,9 +44,9 @@ class Explorer:
     draw : callable
         Takes one keyword argument for each control; returns a ``plotly.graph_objects.Figure``, or
         a figure and the sentence under it. Anything may vary from stop to stop. An axis of numbers
-        keeps room for the scatter, bars, heatmaps, shapes and annotations of all stops, unless
-        ``draw`` sets its range; for other traces, areas stacked on each other and bars from a base
-        it may move. Colours keep their scale only if ``draw`` sets it.
+        keeps room for the scatter, bars, shapes and annotations of all stops, unless ``draw`` sets
+        its range; for other traces, areas stacked on each other and bars from a base it may move.
+        Colours keep their scale only if ``draw`` sets it.
     predict : Prediction, optional
         Covers all that is shown until it is answered or waived. Give the cell no other output.
     shows : one or more of what has a text, metadata and a view

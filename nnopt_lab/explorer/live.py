@@ -73,7 +73,8 @@ class Live:
         self._bar = ipywidgets.HTML()
         self._fill(0)
         self._status = ipywidgets.HTML()
-        self._plot = Plot(self._packed(""), seconds_between_signs=SECONDS_BETWEEN_SIGNS)
+        named = [*self.controls.values()]
+        self._plot = Plot(self._packed(""), named, seconds_between_signs=SECONDS_BETWEEN_SIGNS)
         self._say("Nothing has been trained yet: press Train.")
         rows = ([*self.controls.values()], [self._train, self._stop, self._bar])
         boxes = [ipywidgets.HBox(row, layout={"flex_flow": "row wrap"}) for row in rows]

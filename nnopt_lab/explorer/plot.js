@@ -54,6 +54,13 @@ function withoutTitle(layout) {
   return [rest, (title?.text ?? "").replace(/<br>/g, ": ").replace(/<[^>]+>/g, "")];
 }
 
+// What a figure can be read at, each of its panels as wide as one alone, or what draw asks for.
+function minimumWidth(layout) {
+  const axes = Object.keys(layout).filter((key) => key.startsWith("xaxis"));
+  const nColumns = new Set(axes.map((key) => layout[key].domain?.[0] ?? 0)).size;
+  return Math.max(320 * nColumns, layout.minreducedwidth ?? 0);
+}
+
 // What decides whether a zoom still has a meaning: the axes as draw gives them, and what stands on
 // them. Figures that differ in it are drawn anew, as each looks alone; so are those of stop k with an
 // axis that plotly.js does not let go of again: a polar one, or one with half a range.
@@ -96,9 +103,12 @@ function named(data) {
 
 async function render({ model, el }) {
   const heading = document.createElement("p");
+  const sheet = document.createElement("div");
   const paper = document.createElement("div");
   const sentence = document.createElement("p");
   const trouble = document.createElement("p");
+  sheet.className = "nnopt-lab-sheet"; // a narrow page scrolls it
+  sheet.append(paper);
   paper.className = "nnopt-lab-figure";
   paper.setAttribute("role", "figure"); // it holds buttons
   sentence.className = "nnopt-lab-sentence";
@@ -107,7 +117,7 @@ async function render({ model, el }) {
   trouble.setAttribute("role", "alert");
   trouble.hidden = true;
   heading.className = "nnopt-lab-title";
-  el.append(heading, paper, sentence, trouble);
+  el.append(heading, sheet, sentence, trouble);
 
   const fail = (error) => {
     trouble.textContent = `${error.message ? "This figure could not be drawn: " : ""}`
@@ -135,13 +145,14 @@ async function render({ model, el }) {
 
     const redraw = () => {
       try {
-        const k = controls.reduce((at, control, i) => at * stops[names[i]].length + position(control), 0);
+        const k = names.reduce((at, name, i) => at * stops[name].length + position(controls[i]), 0);
         const { figure, words } = frame(k);
         const [layout, title] = withoutTitle(figure.layout);
         heading.textContent = title;
-        sentence.textContent = words;
+        sentence.textContent = words.replace(/ (?=[±%])|(?<=±) /g, "\u00a0"); // no break in a quantity
         paper.setAttribute("aria-label", [title, words].filter(Boolean).join(". ") || "without a title");
         layout.uirevision ??= "kept"; // the learner's zoom outlives a move of the slider
+        paper.style.minWidth = `${minimumWidth(layout)}px`;
         layout.height ??= layout.template?.layout?.height ?? 450; // or the highest so far stays
         const next = kindOf(figure, k);
         const draw = next === kind ? Plotly.react : Plotly.newPlot;

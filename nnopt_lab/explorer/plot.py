@@ -54,9 +54,9 @@ class Plot(anywidget.AnyWidget):
     packed : bytes
         Frames as ``bank.pack`` returns them, each with a ``figure`` and its ``words``.
     controls : sequence of widgets
-        What chooses the frame; the last varies fastest.
+        They get names for who does not see them, and choose the frame, the last fastest,
     stops : mapping of str to sequence
-        The values of each control, by its name.
+        if their values are given, by the name of each.
     """
 
     _esm = _HERE / "plot.js"

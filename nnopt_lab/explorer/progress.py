@@ -16,8 +16,11 @@ SECONDS_BETWEEN_UPDATES = 0.25
 def bar(label: str, share: float) -> str:
     """Return HTML of a bar, with its name and its share from 0 to 1."""
     name = html.escape(label)
-    filled = f'<progress value="{share:.3f}" max="1" style="width: 20rem"></progress>'
-    return f'<label style="display: flex; align-items: center; gap: 1em">{name} {filled}</label>'
+    filled = (
+        f'<progress value="{share:.3f}" max="1" style="width: 20rem; max-width: 100%"></progress>'
+    )
+    look = "display: flex; flex-wrap: wrap; align-items: center; gap: 0 1em"
+    return f'<label style="{look}">{name} {filled}</label>'
 
 
 class Progress:

@@ -23,7 +23,7 @@ def share(figures: list[Figure]) -> None:
 
     Figures in which an axis is logarithmic share one range, the others another. Left alone: an axis
     that needs the same in all of them, and one with words, dates or a range set by ``draw`` in any.
-    Traces other than scatter, bar and heatmap count in their own figure only. A log axis, where
+    Traces other than scatter and bar count in their own figure only. A log axis, where
     plotly.js includes wrongly, gets its range set, if scatter is all that there is.
     """
     for axis in {name for figure in figures for name in _axes(figure)}:
@@ -136,9 +136,7 @@ def _parts(figure: Figure, axis: str) -> Iterator[tuple[bool | None, Numbers]]:
         places, kind = _places(trace, direction), trace.get("type", "scatter")
         if places is None:
             continue
-        if kind == "heatmap":
-            yield False, _edges(places, _n_places(trace, direction))
-        elif kind == "bar" and not _is_upright(trace, direction):
+        if kind == "bar" and not _is_upright(trace, direction):
             gaps = np.diff(np.unique(places))
             half = np.asarray(trace.get("width", min(gaps, default=1)), dtype=float) / 2
             yield False, np.concatenate([places - half, places + half])
@@ -171,26 +169,15 @@ def _parts_of(layout: Figure, axis: str) -> Iterator[tuple[bool | None, Numbers]
 def _places(trace: Figure, direction: str) -> Numbers | None:
     """Return where what a trace draws stands, as given or counted; None if it is not known."""
     kind, other = trace.get("type", "scatter"), "xy".replace(direction, "")
-    odd = {"stackgroup", "offset", "base", "transpose", f"{direction}type", f"{direction}period"}
-    if kind not in (*POINTS, "bar", "heatmap") or odd & trace.keys():
+    odd = {"stackgroup", "offset", "base", f"{direction}period"}
+    if kind not in (*POINTS, "bar") or odd & trace.keys():
         return None
     if direction in trace:
         given = _numbers(trace[direction])
-        if given is None or kind == "heatmap" or other not in trace:
-            return given
-        return given[: len(trace[other])]
+        return given if given is None or other not in trace else given[: len(trace[other])]
     first, step = trace.get(f"{direction}0", 0), trace.get(f"d{direction}", 1)
     is_counted = isinstance(first, int | float) and isinstance(step, int | float)
-    return (
-        first + step * np.arange(_n_places(trace, direction), dtype=float) if is_counted else None
-    )
-
-
-def _n_places(trace: Figure, direction: str) -> int:
-    if trace.get("type") != "heatmap":
-        return len(trace.get("xy".replace(direction, ""), ()))
-    rows = [row for row in trace.get("z", ()) if np.ndim(row) == 1]
-    return len(rows) if direction == "y" else max(map(len, rows), default=0)
+    return first + step * np.arange(float(len(trace.get(other, ())))) if is_counted else None
 
 
 def _errors(error: Figure | None, places: Numbers) -> Iterator[Numbers]:
@@ -201,16 +188,6 @@ def _errors(error: Figure | None, places: Numbers) -> Iterator[Numbers]:
         for sign, length in ((1, above), (-1, below)):
             if length is not None and len(length) == len(places):
                 yield places + sign * length
-
-
-def _edges(places: Numbers, n_cells: int) -> Numbers:
-    """Return the outer edges of a heatmap's cells, given their centres or all their edges."""
-    gaps = np.diff(places) if len(places) > 1 else np.ones(1)
-    if not n_cells or not (np.all(gaps > 0) or np.all(gaps < 0)):
-        return np.empty(0)
-    if len(places) > n_cells:
-        return places
-    return np.array([places[0] - gaps[0] / 2, places[-1] + gaps[-1] / 2])
 
 
 def _is_upright(bar: Figure, direction: str) -> bool:

@@ -109,5 +109,5 @@ class Stops:
             return ipywidgets.SelectionSlider(**shared, layout=wide)
         if len(values) <= 6 and sum(map(len, values)) <= 80:
             shared["style"]["button_width"] = "auto"
-            return ipywidgets.ToggleButtons(**shared)
+            return ipywidgets.ToggleButtons(**shared, _dom_classes=["nnopt-lab-choice"])
         return ipywidgets.Dropdown(**shared, layout=wide)
