@@ -1,6 +1,7 @@
 """What a network costs in use: bytes in a file, seconds for a batch, work for a machine."""
 
 import gzip
+import inspect
 import io
 import time
 import warnings
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
+from nnopt_lab.arguments import whole
 from nnopt_lab.networks import chain
 
 import numpy as np
@@ -52,6 +54,8 @@ class CSR(nn.Module):
                 "weight",
                 torch.sparse_csr_tensor(*places, rows.values(), rows.shape, check_invariants=True),
             )
+        if rows.dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"CSR multiplies float32 and float64, not {rows.dtype}.")
         zeros = layer.weight.new_zeros(layer.out_features)
         self.register_buffer("bias", zeros if layer.bias is None else layer.bias.detach().clone())
 
@@ -68,6 +72,8 @@ class _Transposed(nn.Module):
         self.layers = layers
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 2:
+            raise ValueError(f"the inputs have shape {tuple(x.shape)}; give (samples, features).")
         outputs: Tensor = self.layers(x.T.contiguous())
         return outputs.T
 
@@ -78,16 +84,18 @@ def csr(network: nn.Sequential) -> nn.Module:
     Parameters
     ----------
     network : nn.Sequential
-        Linear layers and ReLU; it is not changed. The result cannot be trained.
+        Linear layers and ReLU, in float32 or float64; it is not changed. The result takes inputs of
+        shape (samples, features) and cannot be trained.
 
     Raises
     ------
     TypeError
-        If the network holds another kind of module, is no ``nn.Sequential``, or uses a layer twice.
+        If the network holds another kind of module or of numbers, is no ``nn.Sequential``, uses a
+        layer twice, or a layer does more than its type says.
     """
     layers: list[nn.Module] = []
     for module in chain(network):
-        if not isinstance(module, nn.Linear | nn.ReLU):
+        if type(module) not in (nn.Linear, nn.ReLU):
             raise TypeError(f"csr() takes linear layers and ReLU, not {type(module).__name__}.")
         layers.append(CSR(module) if isinstance(module, nn.Linear) else nn.ReLU())
     return _Transposed(nn.Sequential(*layers))
@@ -126,24 +134,37 @@ def seconds(
     ------
     ValueError
         If there is nothing to time, or one of the numbers is no whole number from 1.
+    TypeError
+        If a call returns what is not done yet: its time would not be that of the work.
     """
-    if not calls or any(type(n) is not int or n < 1 for n in (rounds, repeats, n_threads)):
-        raise ValueError(
-            f"there are {len(calls)} calls, {rounds!r} rounds, {repeats!r} repeats and "
-            f"{n_threads!r} threads; give 1 or more of each."
-        )
+    if not calls:
+        raise ValueError("there is nothing to time; give one call or more.")
+    rounds, repeats = whole("rounds", rounds), whole("repeats", repeats)
+    n_threads = whole("n_threads", n_threads)
     functions, order = [*calls.values()], np.random.default_rng(0)
     taken = np.empty((len(functions), rounds * repeats))
     with _threads(n_threads):
         for call in functions * 3:
-            call()
+            if _goes_on(result := call()):
+                raise TypeError(
+                    f"a call returned {type(result).__name__}, whose work goes on; wait for it "
+                    "within the call, as by .result()."
+                )
         for repeat in range(rounds * repeats):
             for i in order.permutation(len(functions)):
                 start = time.perf_counter()
                 functions[i]()
+                if torch.cuda.is_initialized():
+                    torch.cuda.synchronize()  # a call returns before the work of a GPU is done
                 taken[i, repeat] = time.perf_counter() - start
     medians = np.median(taken.reshape(-1, rounds, repeats), axis=2)
     return xr.DataArray(medians, {"call": [*calls]}, ("call", "round"))
+
+
+def _goes_on(result: object) -> bool:
+    """Whether what a call returned stands for work that is still to be done."""
+    lazy = inspect.isawaitable(result) or inspect.isgenerator(result)
+    return lazy or any(hasattr(result, name) for name in ("add_done_callback", "is_alive", "poll"))
 
 
 @contextmanager

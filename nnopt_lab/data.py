@@ -7,6 +7,8 @@
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+from nnopt_lab.arguments import whole
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -71,8 +73,7 @@ def mnist1d(n_train: int = 4000) -> Data:
     Greydanus and Kobak, "Scaling down deep learning with MNIST-1D", arXiv:2011.14439. Published
     accuracies: logistic regression 32 %, multilayer perceptron 68 %, convolutional network 94 %.
     """
-    if type(n_train) is not int or not 1 <= n_train <= N_TRAIN:
-        raise ValueError(f"n_train is {n_train!r}; give a whole number from 1 to {N_TRAIN}.")
+    n_train = whole("n_train", n_train, most=N_TRAIN)
     arrays = np.load(_ARRAYS / "mnist1d.npz")
     x = torch.from_numpy(arrays["x"]).float()
     y = torch.from_numpy(arrays["y"]).long()

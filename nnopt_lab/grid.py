@@ -6,10 +6,11 @@ network the rate, order or masks of its place on an axis; ``each`` one value of 
 """
 
 import math
-import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
+
+from nnopt_lab.arguments import whole
 
 import numpy as np
 import torch
@@ -122,10 +123,16 @@ class Grid:
         KeyError
             If the array has a dimension or lacks a value that the networks have.
         """
-        columns = {str(name): self.column(str(name)) for name in values.dims}
-        chosen = {name: xr.DataArray(column, dims="network") for name, column in columns.items()}
+        places = {}
+        for name in map(str, values.dims):
+            known = values[name].values.tolist()
+            missing = [value for value in self.axes.get(name, ()) if value not in known]
+            if missing:
+                raise KeyError(f"the array has no {missing} along {name!r}, only {known}.")
+            column = [known.index(value) for value in self.column(name)]
+            places[name] = xr.DataArray(column, dims="network")
         return torch.as_tensor(
-            values.sel(chosen)
+            values.isel(places)
             .broadcast_like(xr.DataArray(np.empty(len(self)), dims="network"))
             .values.copy()
         )
@@ -194,7 +201,7 @@ def grid(**axes: Iterable[Any]) -> Grid:
     for name, given in values.items():
         if not given or len(set(given)) < len(given):
             raise ValueError(f"axis {name!r} is {given}; give one or more values, each once.")
-    values["seed"] = tuple(map(_seed, values["seed"]))
+    values["seed"] = tuple(whole("a seed", seed, 0, 2**31 - 1) for seed in values["seed"])
     return Grid(values)
 
 
@@ -230,17 +237,6 @@ def joined(found: Iterable[Any], **axes: Iterable[Any]) -> Any:
         parts = [results[i : i + n] for i in range(0, len(results), n)]
         results = [xr.concat(part, xr.Variable(name, column), join="outer") for part in parts]
     return results[0]
-
-
-def _seed(value: Any) -> int:
-    """Return a seed as a plain whole number."""
-    try:
-        seed = -1 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        seed = -1
-    if not 0 <= seed < 2**31:
-        raise ValueError(f"a seed is {value!r}; give whole numbers from 0 to 2^31 - 1.")
-    return seed
 
 
 def mixed(runs: Grid, axis: str, parts: Mapping[Any, Any]) -> Callable[..., Any]:

@@ -5,11 +5,13 @@ few. Inside, activations are stored features first, (K, features, samples): the 
 classes and the product with a narrow last layer run several times faster than samples first.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
 from itertools import pairwise
 
+from nnopt_lab.arguments import whole
 from nnopt_lab.grid import Grid
 
 import torch
@@ -17,6 +19,10 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 Masks = Mapping[str, Tensor]  # by parameter name: what is kept, and where 0 or false what is pruned
+
+
+# Layers that act on each number by itself, wherever it stands.
+ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.Dropout)
 
 
 class Stacked(nn.Module):
@@ -78,10 +84,10 @@ class BatchNorm(Stacked):
         super().__init__()
         shape = len(runs), features
         self.momentum, self.n_workers = momentum, n_workers
-        self.weight = nn.Parameter(torch.ones(shape))
-        self.bias = nn.Parameter(torch.zeros(shape))
-        self.register_buffer("running_mean", torch.zeros(shape))
-        self.register_buffer("running_var", torch.ones(shape))
+        self.weight = nn.Parameter(torch.ones(shape, dtype=torch.float32))
+        self.bias = nn.Parameter(torch.zeros(shape, dtype=torch.float32))
+        self.register_buffer("running_mean", torch.zeros(shape, dtype=torch.float32))
+        self.register_buffer("running_var", torch.ones(shape, dtype=torch.float32))
         self.register_buffer("num_batches_tracked", torch.zeros(len(runs), dtype=torch.long))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -135,11 +141,12 @@ class GroupNorm(Stacked):
 
     def __init__(self, features: int, runs: Grid, n_groups: int = 1) -> None:
         super().__init__()
-        if type(n_groups) is not int or n_groups < 1 or features % n_groups:
+        self.n_groups = whole("n_groups", n_groups)
+        if features % self.n_groups:
             raise ValueError(f"{features} features do not divide into {n_groups!r} groups.")
-        self.n_groups = n_groups
-        self.weight = nn.Parameter(torch.ones(len(runs), features))
-        self.bias = nn.Parameter(torch.zeros(len(runs), features))
+        shape = len(runs), features
+        self.weight = nn.Parameter(torch.ones(shape, dtype=torch.float32))
+        self.bias = nn.Parameter(torch.zeros(shape, dtype=torch.float32))
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise each sample."""
@@ -189,13 +196,21 @@ class Population(nn.Sequential):
         ------
         IndexError
             If there is no network i.
+        TypeError
+            If a layer is neither stacked nor known to act on each number by itself.
         """
         _check_index(i, self.n_networks)
+        self._check_layers(ELEMENTWISE)
         network = nn.Sequential(*map(_ordinary, self))
         state = {name: stacked[i] for name, stacked in self.state_dict().items()}
         network.to(next(iter(state.values())))
         network.load_state_dict(state)
-        return network.train(self.training)
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(self.get_parameter(name).requires_grad)
+        for own, layer in zip(network, self, strict=True):
+            own.train(layer.training)
+        network.training = self.training
+        return network
 
     def take(self, rows: Tensor) -> "Population":
         """Return a new population: copies of these networks, in this order.
@@ -209,16 +224,39 @@ class Population(nn.Sequential):
         ------
         IndexError
             If there is no such network.
+        TypeError
+            If a layer holds what is not stacked, or two layers share a parameter.
         """
         for i in rows.unique().tolist():
             _check_index(i, self.n_networks)
+        self._check_layers()
         copy = deepcopy(self)
         for module in copy.modules():
             for name, parameter in module.named_parameters(recurse=False):
-                setattr(module, name, nn.Parameter(parameter.detach()[rows]))
+                taken = nn.Parameter(parameter.detach()[rows], parameter.requires_grad)
+                setattr(module, name, taken)
             for name, buffer in module.named_buffers(recurse=False):
                 setattr(module, name, buffer[rows])
         return copy
+
+    def _check_layers(self, unstacked: tuple[type[nn.Module], ...] = ()) -> None:
+        """Refuse what does not have a row for each network, before anything is copied.
+
+        ``unstacked`` are the types allowed without rows; none given, all that hold nothing are.
+        """
+        held: list[Tensor] = []
+        for module in self.modules():
+            own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+            held += own
+            is_known = not unstacked or isinstance(module, Population) or type(module) in unstacked
+            if not isinstance(module, Stacked) and (own or not is_known):
+                raise TypeError(
+                    f"the population holds {type(module).__name__}, and it is not known what of it "
+                    "is one network's; build it of Stacked layers and of "
+                    f"{', '.join(kind.__name__ for kind in ELEMENTWISE)}."
+                )
+        if not unstacked and len({*map(id, held)}) < len(held):
+            raise TypeError("two layers share a parameter, which copies would not.")
 
 
 class Single(nn.Module):
@@ -231,8 +269,21 @@ class Single(nn.Module):
         self.module = module
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (1, samples, ...) to (1, samples, classes)."""
+        """Map (1, samples, ...) to (1, samples, classes).
+
+        Raises
+        ------
+        TypeError
+            If the module returns anything else.
+        """
         outputs: Tensor = self.module(x.squeeze(0))
+        if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != x.shape[1]:
+            shape = getattr(outputs, "shape", None)
+            raise TypeError(
+                f"the module returned {type(outputs).__name__}"
+                f"{'' if shape is None else f' of shape {tuple(shape)}'} for {x.shape[1]} samples; "
+                "single() takes one that returns a tensor of shape (samples, classes)."
+            )
         return outputs.unsqueeze(0)
 
     def unstack(self, i: int) -> nn.Module:
@@ -262,8 +313,39 @@ def single(module: nn.Module) -> Single:
     return Single(module)
 
 
+def check_model(model: object) -> None:
+    """Refuse what is neither a population nor a single.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    """
+    if not isinstance(model, Population | Single):
+        raise TypeError(
+            f"the model is {type(model).__name__}; give a Population, or wrap a module: "
+            "single(module)."
+        )
+
+
+@contextmanager
+def modes_kept(model: nn.Module) -> Iterator[None]:
+    """Leave each module of a model in the mode it was in, training or evaluation."""
+    modes = {module: module.training for module in model.modules()}
+    try:
+        yield
+    finally:
+        for module, was_training in modes.items():
+            module.training = was_training
+
+
+def is_computed(layer: nn.Module) -> bool:
+    """Whether weight or bias of a layer are made of other parameters, as torch's pruning does."""
+    return bool({"weight", "bias"} & vars(layer).keys())
+
+
 def chain(network: nn.Module) -> list[nn.Module]:
-    """Return the layers of a network that computes one after the other, each once.
+    """Return the layers of a network that computes one after the other, each as its type says.
 
     Parameters
     ----------
@@ -272,17 +354,26 @@ def chain(network: nn.Module) -> list[nn.Module]:
     Raises
     ------
     TypeError
-        If it is no ``nn.Sequential``, or a layer stands in it twice.
+        If it is no ``nn.Sequential`` itself, a layer with parameters stands in it twice, or one
+        does something else besides: by a hook, or by weights that are made of others.
     """
-    if not isinstance(network, nn.Sequential):
+    if type(network) is not nn.Sequential:
         raise TypeError(
-            f"this takes an nn.Sequential, since only there the order of the layers is known, and "
-            f"was given {type(network).__name__}."
+            f"this takes an nn.Sequential itself, where layers follow one another, and was given "
+            f"{type(network).__name__}; of a population, unstack one network."
         )
     layers = [*network]
-    twice = {type(m).__name__ for m in layers if layers.count(m) > 1 and [*m.parameters()]}
-    if twice:
-        raise TypeError(f"{sorted(twice)} stands in the network twice; give each place its own.")
+    owners = [id(parameter) for layer in layers for parameter in layer.parameters()]
+    if len({*owners}) < len(owners):
+        raise TypeError("the network uses a layer or a parameter twice; give each place its own.")
+    for name, module in network.named_modules():
+        hooks = (module._forward_hooks, module._forward_pre_hooks)
+        if is_computed(module) or any(hooks) or "forward" in vars(module):
+            raise TypeError(
+                f"layer {name!r}, {type(module).__name__}, does more than its type says: by a "
+                "hook, or by a weight made of others. Make it plain first, as by "
+                "torch.nn.utils.prune.remove(layer, 'weight')."
+            )
     return layers
 
 
@@ -390,8 +481,9 @@ def mlp(
     ValueError
         If a width is not a positive whole number, or an initialisation or a place is unknown.
     """
-    if len(widths) < 2 or any(type(width) is not int or width < 1 for width in widths):
-        raise ValueError(f"widths is {widths!r}; give two or more positive whole numbers.")
+    if len(widths) < 2:
+        raise ValueError(f"widths is {widths!r}; give two or more whole numbers from 1.")
+    widths = [whole("a width", width) for width in widths]
     if norm_at not in PLACES:
         raise ValueError(f"norm_at is {norm_at!r}; use one of {[*PLACES]}.")
     names = [initialisation] * len(runs) if isinstance(initialisation, str) else [*initialisation]
@@ -420,8 +512,8 @@ def mlp(
 
 def _linear(inputs: int, outputs: int, draws: Sequence[tuple[Initialise, Generator]]) -> Linear:
     """Return one stacked layer, each network's part drawn from its own generator."""
-    weight = torch.empty(len(draws), outputs, inputs)
-    bias = torch.empty(len(draws), outputs)
+    weight = torch.empty(len(draws), outputs, inputs, dtype=torch.float32)
+    bias = torch.empty(len(draws), outputs, dtype=torch.float32)
     for i, (initialise, generator) in enumerate(draws):
         initialise(weight[i], bias[i], generator)
     return Linear(weight, bias)

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from copy import deepcopy
 from typing import NamedTuple
 
-from nnopt_lab.networks import Model, Population, chain
+from nnopt_lab.arguments import whole
+from nnopt_lab.networks import Model, Population, chain, modes_kept
 
 import torch
 from torch import Tensor, nn
@@ -111,22 +112,12 @@ def in_mode(model: nn.Module, *, training: bool) -> Iterator[None]:
     """
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     try:
-        with _modes_kept(model), torch.no_grad():
+        with modes_kept(model), torch.no_grad():
             model.train(training)
             yield
     finally:
         for buffer, before in buffers:
             buffer.copy_(before)
-
-
-@contextmanager
-def _modes_kept(model: nn.Module) -> Iterator[None]:
-    modes = {module: module.training for module in model.modules()}
-    try:
-        yield
-    finally:
-        for module, was_training in modes.items():
-            module.training = was_training
 
 
 def inside(
@@ -252,10 +243,8 @@ def accuracy_in_batches(
     ValueError
         If there is no whole batch.
     """
-    n = len(x) // batch_size if batch_size >= 1 else 0
-    if n == 0:
-        raise ValueError(f"batch_size is {batch_size!r}; give a whole number from 1 to {len(x)}.")
-    n *= batch_size
+    batch_size = whole("batch_size", batch_size, most=len(x))
+    n = len(x) // batch_size * batch_size
     with in_mode(model, training=training):
         batches = zip(x[:n].split(batch_size), y[:n].split(batch_size), strict=True)
         right = [model(xs.unsqueeze(0)).argmax(-1) == ys for xs, ys in batches]
@@ -278,7 +267,7 @@ def recalibrate(model: Model, x: Tensor, batch_size: int = 200) -> None:
     momenta = [norm.momentum for norm in norms]
     if not norms:
         return
-    with _modes_kept(model):
+    with modes_kept(model):
         model.train(False)  # dropout is off
         for norm in norms:
             norm.train(True)
@@ -315,11 +304,11 @@ def fold(network: nn.Sequential) -> nn.Sequential:
     rest, folded = [deepcopy(layer) for layer in chain(network)], list[nn.Module]()
     while rest:
         layer = rest.pop(0)
-        if not isinstance(layer, nn.BatchNorm1d):
+        if type(layer) is not nn.BatchNorm1d:
             folded.append(layer)
-        elif folded and isinstance(folded[-1], nn.Linear):
+        elif folded and type(folded[-1]) is nn.Linear:
             _fold(folded[-1], layer, is_before=False)
-        elif rest and isinstance(rest[0], nn.Linear):
+        elif rest and type(rest[0]) is nn.Linear:
             _fold(rest[0], layer, is_before=True)
         else:
             raise ValueError(

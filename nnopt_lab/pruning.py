@@ -8,27 +8,28 @@ plumbing  ``weights``, ``sparsity``, ``apply``; ``shrink`` takes out what is zer
 ========= ================================================================================
 
 All but ``shrink`` works on K networks at once: scores and masks have shape (K, out, in). An
-ordinary module counts as one network, its masks have shape (1, out, in). Biases and batch-norm
-parameters are never pruned.
+ordinary module counts as one network, its masks have shape (1, out, in). Only the weights of linear
+and convolutional layers are pruned; biases and batch-norm parameters never are.
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from itertools import pairwise
 from typing import cast
 
 from nnopt_lab import networks
+from nnopt_lab.arguments import from_zero, whole
 from nnopt_lab.networks import Masks
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
-PLAIN = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+# By exact type: what is derived from one may use its weight otherwise.
+PRUNED = (networks.Linear, nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+BETWEEN = (*networks.ELEMENTWISE, nn.BatchNorm1d)  # what ``shrink`` can cross
 _Span = tuple[nn.Linear, list[nn.Module], nn.Linear]
-# What ``shrink`` can cross: it acts on each neuron by itself.
-BETWEEN = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.Dropout, nn.BatchNorm1d)
-SHRUNK = (nn.Linear, *BETWEEN)
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
@@ -37,19 +38,46 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
     Parameters
     ----------
     model : nn.Module
-        A population, or any module with linear or convolutional layers.
+        A population, or any module with linear or convolutional layers. A warning names all other
+        weights, which are left out.
 
     Returns
     -------
     dict
-        Weights by parameter name, (K, out, in); of an ordinary module (1, out, in, ...).
+        Weights by parameter name, (K, out, in); of an ordinary module (1, out, in, ...). One that
+        two layers share comes once.
+
+    Raises
+    ------
+    TypeError
+        If a weight is made of other parameters, as by ``torch.nn.utils.prune``.
+    ValueError
+        If there is none.
     """
-    found = {}
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    found, others = dict[str, Tensor](), set[str]()
     for prefix, module in model.named_modules():
-        if isinstance(module, (networks.Linear, *PLAIN)):
-            weight = module.weight.detach().clone()
-            name = f"{prefix}.weight" if prefix else "weight"
-            found[name] = weight if isinstance(module, networks.Stacked) else weight.unsqueeze(0)
+        if type(module) not in PRUNED:
+            if not isinstance(module, networks.Stacked):
+                own = module.parameters(recurse=False)
+                others |= {names[id(parameter)] for parameter in own if parameter.ndim > 1}
+            continue
+        if networks.is_computed(module):
+            raise TypeError(
+                f"the weight of layer {prefix!r} is made of other parameters; make it plain first, "
+                "as by torch.nn.utils.prune.remove(layer, 'weight')."
+            )
+        weight = module.weight.detach().clone()
+        is_stacked = isinstance(module, networks.Stacked)
+        found[names[id(module.weight)]] = weight if is_stacked else weight.unsqueeze(0)
+    if not found:
+        raise ValueError(
+            f"{type(model).__name__} has no linear or convolutional layer; of others nothing is "
+            "pruned."
+        )
+    if others - found.keys():
+        left = ", ".join(sorted(others - found.keys()))
+        warnings.warn(f"only linear and convolutional layers are pruned, not {left}.", stacklevel=3)
     return found
 
 
@@ -113,9 +141,8 @@ def keep_above(scores: Mapping[str, Tensor], threshold: float | Tensor) -> Masks
     ValueError
         If the threshold is negative.
     """
-    thresholds = torch.as_tensor(threshold)
-    if not bool((thresholds >= 0).all()):
-        raise ValueError(f"threshold is {threshold!r}; give a number from 0.")
+    thresholds = torch.as_tensor(from_zero("threshold", threshold))
+    _check(scores, thresholds)
     return {
         name: score >= thresholds.view(-1, *(1,) * (score.ndim - 1))
         for name, score in scores.items()
@@ -145,9 +172,10 @@ def keep_largest(
     Raises
     ------
     ValueError
-        If a sparsity is not within 0 and 1.
+        If a sparsity is not within 0 and 1, or shapes do not fit.
     """
     shares = _shares(sparsity)
+    _check(scores, shares)
     if by_layer:
         return {
             name: _keep_largest(score.flatten(1), shares).view_as(score)
@@ -162,16 +190,20 @@ def keep_largest(
     }
 
 
-def keep_neurons(scores: Mapping[str, Tensor], sparsity: float | Tensor) -> Masks:
+def keep_neurons(
+    scores: Mapping[str, Tensor], sparsity: float | Tensor, *, output: str | None = None
+) -> Masks:
     """Return masks that prune whole neurons: those whose incoming scores have the lowest L2 norm.
 
     Parameters
     ----------
     scores : mapping of str to Tensor
-        By parameter name, shape (K, out, in), from the first layer to the last.
+        By parameter name, shape (K, out, in).
     sparsity : float, or Tensor of shape (K,)
-        Share of each hidden layer's neurons to prune, from 0 to 1. The last layer, whose neurons
-        are the outputs, is kept.
+        Share of each hidden layer's neurons to prune, from 0 to 1.
+    output : str, optional
+        The weight of the layer whose neurons are the outputs: all of them are kept. By default the
+        last, as it is in an ``nn.Sequential``.
 
     Returns
     -------
@@ -181,16 +213,21 @@ def keep_neurons(scores: Mapping[str, Tensor], sparsity: float | Tensor) -> Mask
     Raises
     ------
     ValueError
-        If a sparsity is not within 0 and 1.
+        If a sparsity is not within 0 and 1, shapes do not fit, or there is no such output.
 
     References
     ----------
     Li et al., "Pruning filters for efficient ConvNets", arXiv:1608.08710.
     """
+    shares = _shares(sparsity)
+    _check(scores, shares)
+    output = [*scores][-1] if output is None else output
+    if output not in scores:
+        raise ValueError(f"output is {output!r}; give one of {[*scores]}.")
     masks = {name: torch.ones_like(score, dtype=torch.bool) for name, score in scores.items()}
-    for name in [*scores][:-1]:
+    for name in scores.keys() - {output}:
         norms = scores[name].flatten(2).norm(dim=2)
-        kept = _keep_largest(norms, _shares(sparsity))
+        kept = _keep_largest(norms, shares)
         masks[name] &= kept.view(*kept.shape, *(1,) * (scores[name].ndim - 2))
     return masks
 
@@ -212,6 +249,7 @@ def shuffled(masks: Masks, seeds: Sequence[int]) -> Masks:
     ValueError
         If there are not as many seeds as networks.
     """
+    _check(masks)
     scores = _random_like(masks, seeds)
     return {
         name: _keep_largest(scores[name].flatten(1), 1 - mask.flatten(1).double().mean(1)).view_as(
@@ -248,8 +286,7 @@ def gradual(
     Zhu and Gupta, "To prune, or not to prune", arXiv:1710.01878, equation 1.
     """
     shares = _shares(sparsity)
-    if type(epochs) is not int or epochs < 1:
-        raise ValueError(f"epochs is {epochs!r}; give a whole number from 1.")
+    epochs = whole("epochs", epochs)
 
     def masks(epoch: int, model: nn.Module) -> Masks:
         progress = min(max((epoch - first_epoch + 1) / epochs, 0), 1)
@@ -259,10 +296,26 @@ def gradual(
 
 
 def _shares(sparsity: float | Tensor) -> Tensor:
-    shares = torch.as_tensor(sparsity, dtype=torch.float64)
-    if not bool(((shares >= 0) & (shares <= 1)).all()):
-        raise ValueError(f"sparsity is {sparsity!r}; give a share from 0 to 1.")
-    return shares
+    shares = torch.as_tensor(from_zero("sparsity", sparsity, most=1), dtype=torch.float64)
+    return shares.round(decimals=6)  # a share in float32 cuts as many
+
+
+def _check(stacked: Mapping[str, Tensor], each: Tensor | None = None) -> None:
+    """Check the shapes of scores or masks, and whether there is one number for each network."""
+    for name, value in stacked.items():
+        if value.ndim < 3:
+            raise ValueError(
+                f"{name!r} has shape {tuple(value.shape)}; give (K, out, in), or (1, out, in) for "
+                "one network."
+            )
+    n_networks = len(next(iter(stacked.values()), ()))
+    if not n_networks:
+        raise ValueError("there is no layer; give the scores or masks of one or more.")
+    if each is not None and each.numel() not in (1, n_networks):
+        raise ValueError(
+            f"{each.numel()} numbers were given for {n_networks} networks; give one for all, or "
+            "one each."
+        )
 
 
 def _keep_largest(scores: Tensor, shares: Tensor) -> Tensor:
@@ -274,7 +327,14 @@ def _keep_largest(scores: Tensor, shares: Tensor) -> Tensor:
 
 
 def sparsity(masks: Masks) -> Tensor:
-    """Return the share of pruned weights of each network over all layers, shape (K,)."""
+    """Return the share of pruned weights of each network over all layers, shape (K,).
+
+    Raises
+    ------
+    ValueError
+        If a mask is not of shape (K, out, in).
+    """
+    _check(masks)
     kept = torch.cat([mask.flatten(1) for mask in masks.values()], 1)
     return 1 - kept.double().mean(1)
 
@@ -320,12 +380,16 @@ def shrink(network: nn.Sequential) -> nn.Sequential:
     ------
     TypeError
         If another kind of module stands between two linear layers, or one with weights elsewhere:
-        its neurons would stay. If the network is no ``nn.Sequential``, or uses a layer twice.
+        its neurons would stay. If a batch norm keeps no running averages, the network is no
+        ``nn.Sequential``, or a layer does more than its type says.
     """
+    kinds = (nn.Linear, *BETWEEN)
     modules = networks.chain(network)
-    wrong = [type(m).__name__ for m in modules if not isinstance(m, SHRUNK) and [*m.parameters()]]
+    wrong = [type(m).__name__ for m in modules if type(m) not in kinds and [*m.parameters()]]
     if wrong:
         raise TypeError(f"shrink() takes neurons out of linear layers, not of {wrong}.")
+    if any(type(m) is nn.BatchNorm1d and m.running_mean is None for m in modules):
+        raise TypeError("a batch norm keeps no running averages: no neuron of it is constant.")
     small = deepcopy(network).eval()
     spans = _spans([*small])
     for layer, between, following in spans:
@@ -342,11 +406,11 @@ def shrink(network: nn.Sequential) -> nn.Sequential:
 
 def _spans(modules: list[nn.Module]) -> list[_Span]:
     """Return each linear layer with what stands between it and the next, and the next."""
-    places = [i for i, module in enumerate(modules) if isinstance(module, nn.Linear)]
+    places = [i for i, module in enumerate(modules) if type(module) is nn.Linear]
     spans: list[_Span] = []
     for first, after in pairwise(places):
         layer, *between, following = modules[first : after + 1]
-        wrong = [type(module).__name__ for module in between if not isinstance(module, BETWEEN)]
+        wrong = [type(module).__name__ for module in between if type(module) not in BETWEEN]
         if wrong:
             raise TypeError(f"shrink() cannot take neurons out across {wrong}.")
         spans.append((cast(nn.Linear, layer), between, cast(nn.Linear, following)))

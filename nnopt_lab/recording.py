@@ -1,9 +1,9 @@
 """What is measured on networks while they train."""
 
-import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from nnopt_lab.arguments import whole
 from nnopt_lab.grid import Grid
 from nnopt_lab.networks import Model
 from nnopt_lab.training import evaluate
@@ -44,7 +44,7 @@ class Recorder:
 
     def __init__(self, measure: Measure, at: Iterable[int]) -> None:
         self.measure = measure
-        self.at = {*map(_whole, at)}
+        self.at = {whole("a number of updates", updates, 0) for updates in at}
         self._records: dict[int, Mapping[str, Tensor]] = {}
         self._last = -1
 
@@ -90,13 +90,3 @@ class Recorder:
             named = dict([*further.items()][: first.ndim - 1])
             found[name] = runs.label(values, **named, step=[*self._records])
         return xr.Dataset(found)
-
-
-def _whole(updates: Any) -> int:
-    try:
-        number = -1 if isinstance(updates, bool) else operator.index(updates)
-    except TypeError:
-        number = -1
-    if number < 0:
-        raise ValueError(f"a record is asked for at {updates!r}; give whole numbers from 0.")
-    return number

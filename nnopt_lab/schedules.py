@@ -21,9 +21,11 @@ warm_up(constant, 20)         0.00500  0.01000  0.05500  0.06000  0.10000  0.100
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
+
+from nnopt_lab.arguments import above_zero, from_zero, whole
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
@@ -41,7 +43,7 @@ def constant(alpha0: Number) -> Schedule:
     alpha0 : float or Tensor of shape (K,)
         The first learning rate, above 0; so for every schedule.
     """
-    _positive("alpha0", alpha0)
+    alpha0 = above_zero("alpha0", alpha0)
     return lambda _t: alpha0
 
 
@@ -53,8 +55,8 @@ def inverse_sqrt(alpha0: Number, delta: Number) -> Schedule:
     delta : float or Tensor of shape (K,)
         Decay per unit of t, from 0: per step, or per epoch inside ``per_epoch``.
     """
-    _positive("alpha0", alpha0)
-    _at_least_zero("delta", delta)
+    alpha0 = above_zero("alpha0", alpha0)
+    delta = from_zero("delta", delta)
     return lambda t: alpha0 / (1 + delta * t) ** 0.5
 
 
@@ -68,13 +70,13 @@ def step_decay(alpha0: Number, factor: Number, every: int) -> Schedule:
     every : int
         How long each stage lasts, from 1; at 1 the decay is exponential.
     """
-    _positive("alpha0", alpha0)
-    _positive("factor", factor, most=1)
-    _whole("every", every)
+    alpha0 = above_zero("alpha0", alpha0)
+    factor = above_zero("factor", factor, most=1)
+    every = whole("every", every)
     return lambda t: alpha0 * factor ** (t // every)
 
 
-def linear(alpha0: Number, n: int, end: float = 0.0) -> Schedule:
+def linear(alpha0: Number, n: int, end: Number = 0.0) -> Schedule:
     """Return a straight line from alpha_0 at t = 0 to ``end`` at t = n, where it stays.
 
     Parameters
@@ -84,13 +86,13 @@ def linear(alpha0: Number, n: int, end: float = 0.0) -> Schedule:
     end : float
         The last rate, from 0.
     """
-    _positive("alpha0", alpha0)
-    _whole("n", n)
-    _at_least_zero("end", end)
+    alpha0 = above_zero("alpha0", alpha0)
+    n = whole("n", n)
+    end = from_zero("end", end)
     return lambda t: end + (alpha0 - end) * (1 - min(t, n) / n)
 
 
-def cosine(alpha0: Number, n: int, end: float = 0.0) -> Schedule:
+def cosine(alpha0: Number, n: int, end: Number = 0.0) -> Schedule:
     """Return half a cosine from alpha_0 at t = 0 to ``end`` at t = n, where it stays.
 
     Parameters
@@ -104,9 +106,9 @@ def cosine(alpha0: Number, n: int, end: float = 0.0) -> Schedule:
     ----------
     Loshchilov and Hutter, "SGDR", arXiv:1608.03983, here without restarts.
     """
-    _positive("alpha0", alpha0)
-    _whole("n", n)
-    _at_least_zero("end", end)
+    alpha0 = above_zero("alpha0", alpha0)
+    n = whole("n", n)
+    end = from_zero("end", end)
     return lambda t: end + (alpha0 - end) * (1 + math.cos(math.pi * min(t, n) / n)) / 2
 
 
@@ -127,8 +129,8 @@ def stable_then_decay(alpha0: Number, n: int, share: float = 0.2) -> Schedule:
     Hu et al., "MiniCPM", arXiv:2404.06395 (with a warm-up: WSD); Hägele et al., "Scaling laws and
     compute-optimal training beyond fixed training durations", arXiv:2405.18392.
     """
-    _whole("n", n)
-    _positive("share", share, most=1)
+    n = whole("n", n)
+    share = float(above_zero("share", share, most=1))
     length = max(round(share * n), 1)
     decay = linear(alpha0, length)
     return lambda t: decay(max(t - (n - length), 0))
@@ -146,7 +148,7 @@ def warm_up(schedule: Schedule, n: int) -> Schedule:
     ----------
     Goyal et al., "Accurate, large minibatch SGD", arXiv:1706.02677.
     """
-    _whole("n", n)
+    n = whole("n", n)
     return lambda t: schedule(0) * ((t + 1) / n) if t < n else schedule(t - n)
 
 
@@ -158,7 +160,7 @@ def per_epoch(schedule: Schedule, steps_per_epoch: int) -> Schedule:
     steps_per_epoch : int
         From 1; ``training.n_steps(data, 1)`` tells.
     """
-    _whole("steps_per_epoch", steps_per_epoch)
+    steps_per_epoch = whole("steps_per_epoch", steps_per_epoch)
     return lambda step: schedule(step // steps_per_epoch)
 
 
@@ -170,7 +172,7 @@ def table(schedule: Schedule, n: int) -> NDArray[np.float64]:
     n : int
         From 1.
     """
-    _whole("n", n)
+    n = whole("n", n)
     return np.array([np.asarray(schedule(t), dtype=float) for t in range(n)])
 
 
@@ -186,10 +188,23 @@ def scheduler(optimizer: Optimizer, schedule: Schedule) -> LambdaLR:
         Made with any learning rate above 0.
     schedule : callable
         t -> one number.
+
+    Raises
+    ------
+    ValueError
+        If the first group was made with a rate of 0, to which the others have no ratio.
     """
     group = optimizer.param_groups[0]
-    made_with = float(group.get("initial_lr", group["lr"]))
-    return LambdaLR(optimizer, lambda t: float(schedule(t)) / made_with)
+    above_zero("the optimizer's rate", float(group.get("initial_lr", group["lr"])))
+    return _Scheduler(optimizer, lambda t: float(schedule(t)))
+
+
+class _Scheduler(LambdaLR):
+    """Gives the first group the rate itself, whatever rate the optimizer was made with."""
+
+    def get_lr(self) -> list[Any]:
+        rate = self.lr_lambdas[0](self.last_epoch)
+        return [base / self.base_lrs[0] * rate for base in self.base_lrs]
 
 
 class Probe:
@@ -204,7 +219,7 @@ class Probe:
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
-        Its first parameter group is read.
+        Its first parameter group is read; ``compare`` tells whether another had another rate.
 
     Attributes
     ----------
@@ -214,10 +229,13 @@ class Probe:
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.rates: list[float] = []
+        self._apart: set[int] = set()  # groups with another rate than the first
         self._hook = optimizer.register_step_pre_hook(self._note)
 
     def _note(self, optimizer: Optimizer, _args: object, _kwargs: object) -> None:
-        self.rates.append(float(optimizer.param_groups[0]["lr"]))
+        first, *others = (float(group["lr"]) for group in optimizer.param_groups)
+        self.rates.append(first)
+        self._apart |= {i for i, rate in enumerate(others, start=1) if rate != first}
 
     def close(self) -> None:
         """Stop listening."""
@@ -233,8 +251,9 @@ class Probe:
         """
         if not self.rates:
             return "No step was taken: nothing to compare."
-        planned = table(plan, len(self.rates))
-        return compare(planned, self.rates)
+        said = compare(table(plan, len(self.rates)), self.rates)
+        others = f" This is group 0; groups {sorted(self._apart)} had other rates."
+        return said + (others if self._apart else "")
 
 
 def compare(planned: Sequence[float] | NDArray[np.float64], applied: Sequence[float]) -> str:
@@ -260,26 +279,13 @@ def compare(planned: Sequence[float] | NDArray[np.float64], applied: Sequence[fl
     if not apart.any():
         return f"Plan and practice agree at all {n} steps."
     first = int(np.argmax(apart))
-    return (
-        f"Plan and practice part at step {first}: planned {plan[first]:.4g}, applied "
-        f"{practice[first]:.4g}. They differ at {apart.sum()} of {n} steps; the mean applied rate "
-        f"is {practice.mean() / plan.mean():.2f} times the mean planned one."
+    pairs = [[f"{rate[first]:.{digits}g}" for rate in (plan, practice)] for digits in range(4, 18)]
+    meant, used = next(pair for pair in pairs if pair[0] != pair[1])
+    said = (
+        f"Plan and practice part at step {first}: planned {meant}, applied {used}. They differ at "
+        f"{apart.sum()} of {n} steps"
     )
-
-
-def _positive(name: str, value: Number, most: float = math.inf) -> None:
-    numbers = torch.as_tensor(value)
-    if not bool(((numbers > 0) & (numbers <= most) & torch.isfinite(numbers)).all()):
-        limit = "" if math.isinf(most) else f", at most {most:g}"
-        raise ValueError(f"{name} is {value}; give numbers above 0{limit}.")
-
-
-def _at_least_zero(name: str, value: Number) -> None:
-    numbers = torch.as_tensor(value)
-    if not bool(((numbers >= 0) & torch.isfinite(numbers)).all()):
-        raise ValueError(f"{name} is {value}; give numbers from 0.")
-
-
-def _whole(name: str, value: int) -> None:
-    if type(value) is not int or value < 1:
-        raise ValueError(f"{name} is {value!r}; give a whole number from 1.")
+    if plan.mean() == 0:
+        return f"{said}."
+    ratio = practice.mean() / plan.mean()
+    return f"{said}; the mean applied rate is {ratio:.2f} times the mean planned one."

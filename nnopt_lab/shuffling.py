@@ -14,6 +14,8 @@ how mixed         ``class_entropy`` of each batch, ``expected_class_entropy`` of
 import math
 from collections.abc import Callable, Sequence
 
+from nnopt_lab.arguments import whole
+
 import numpy as np
 import torch
 from torch import Generator, Tensor
@@ -100,7 +102,7 @@ def shards(indices: Tensor, n_shards: int, seeds: Sequence[int]) -> Order:
     ValueError
         If there are not so many samples.
     """
-    _within("n_shards", n_shards, len(indices))
+    n_shards = whole("n_shards", n_shards, most=len(indices))
     pieces = indices.tensor_split(n_shards)
 
     def draw(generator: Generator) -> Tensor:
@@ -136,7 +138,7 @@ def buffered(order: Order, size: int, seeds: Sequence[int]) -> Order:
     As the buffers of ``torch.utils.data``, ``tf.data`` and WebDataset do, each with an end of its
     own: here what is left at the end of the stream comes out in random order.
     """
-    _within("size", size)
+    size = whole("size", size)
 
     def shuffled(epoch: int) -> Tensor:
         stream = order(epoch)
@@ -234,7 +236,7 @@ def local(indices: Tensor, n_workers: int, seeds: Sequence[int], batch_size: int
     ValueError
         If there are more workers than samples, or the batch does not divide among them.
     """
-    _within("n_workers", n_workers, len(indices))
+    n_workers = whole("n_workers", n_workers, most=len(indices))
     parts = indices[: len(indices) // n_workers * n_workers].view(n_workers, -1)
 
     def draw(generator: Generator) -> Tensor:
@@ -322,9 +324,3 @@ def expected_class_entropy(y: Tensor, batch_size: int) -> float:
 
 def _log_choose(n: Tensor, k: Tensor) -> Tensor:
     return torch.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
-
-
-def _within(name: str, value: int, most: int | None = None) -> None:
-    if type(value) is not int or value < 1 or (most is not None and value > most):
-        limit = "" if most is None else f" to {most}"
-        raise ValueError(f"{name} is {value!r}; give a whole number from 1{limit}.")

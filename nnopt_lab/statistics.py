@@ -5,7 +5,6 @@ Every interval is a 95 % Student t interval over seeds. It covers other seeds, n
 
 import html
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -205,8 +204,7 @@ class Findings:
     @property
     def view(self) -> str:
         """All sentences, as HTML."""
-        lines = [re.sub(r" (?=[±%])|(?<=±) ", "\N{NO-BREAK SPACE}", line) for line in self._lines()]
-        items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+        items = "".join(f"<li>{html.escape(line)}</li>" for line in self._lines())
         return f'<ul class="nnopt-lab-findings">{items}</ul>'
 
     def __repr__(self) -> str:

@@ -1,10 +1,12 @@
 """The training loop: K networks at a time, techniques handed in as values."""
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
 
+from nnopt_lab.arguments import from_zero, whole
 from nnopt_lab.data import Data
 from nnopt_lab.grid import Grid
-from nnopt_lab.networks import Masks, Model, kept
+from nnopt_lab.networks import Masks, Model, check_model, kept, modes_kept
 from nnopt_lab.shuffling import reshuffled
 
 import numpy as np
@@ -32,12 +34,8 @@ def backpropagate(model: Model, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     outputs = model(x).mT
     losses = functional.cross_entropy(outputs, y, reduction="none")
     losses.backward(torch.full_like(losses, 1 / losses.shape[1]))
-    return losses.detach().mean(1), _accuracy(outputs.detach(), y)
-
-
-def _accuracy(outputs: Tensor, y: Tensor) -> Tensor:
-    """Return the share of right answers, (K,), from outputs (K, classes, samples)."""
-    return (outputs.max(1).indices == y).to(outputs.dtype).mean(1)
+    right = outputs.detach().max(1).indices == y
+    return losses.detach().mean(1), right.to(outputs.dtype).mean(1)
 
 
 @torch.no_grad()
@@ -47,33 +45,58 @@ def evaluate(model: Model, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     Parameters
     ----------
     model : Model
-        K networks; used in evaluation mode, and left in the mode it was in.
+        K networks; used in evaluation mode, and left in the modes it was in.
     x, y : Tensor
         Inputs (samples, features) and classes (samples,).
 
     Raises
     ------
+    TypeError
+        If the model is no ``Model``, or what is given are no tensors.
     ValueError
-        If there are no samples, or not as many classes as inputs.
+        If there are no samples, not as many classes as inputs, or a class is no whole number from
+        0.
     """
-    if not 0 < len(x) == len(y):
-        raise ValueError(f"there are {len(x)} inputs and {len(y)} classes; give equally many.")
-    was_training = model.training
-    model.train(False)
-    sums = torch.zeros(2, model.n_networks, dtype=x.dtype, device=x.device)
-    for inputs, classes in zip(x.split(200), y.split(200), strict=True):
-        outputs = model(inputs.unsqueeze(0)).mT
-        targets = classes.expand(len(outputs), -1)
-        losses = functional.cross_entropy(outputs, targets, reduction="none")
-        sums += torch.stack([losses.sum(1), _accuracy(outputs, targets) * len(classes)])
-    model.train(was_training)
-    loss, accuracy = sums / len(x)
+    check_model(model)
+    _check_samples(x, y)
+    sums: float | Tensor = 0.0  # in float64, whatever the model computes in
+    with modes_kept(model):
+        model.train(False)
+        for inputs, classes in zip(x.split(200), y.split(200), strict=True):
+            outputs = model(inputs.unsqueeze(0)).mT
+            outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
+            targets = classes.long().expand(len(outputs), -1)
+            losses = functional.cross_entropy(outputs, targets, reduction="none")
+            right = outputs.max(1).indices == targets
+            sums = sums + torch.stack([losses.sum(1), right.sum(1)]).to("cpu", torch.float64)
+    loss, accuracy = (sums / len(x)).to(outputs.device, outputs.dtype)  # type: ignore[union-attr]
     return loss, accuracy
+
+
+def _check_samples(x: Tensor, y: Tensor, where: str = "") -> None:
+    """Check inputs and classes of a set that ``where`` names, as in `` of the test set``."""
+    if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
+        kinds = f"{type(x).__name__} and {type(y).__name__}"
+        raise TypeError(f"inputs and classes{where} are {kinds}; give tensors.")
+    if x.ndim == 0 or y.ndim == 0 or not 0 < len(x) == len(y):
+        raise ValueError(
+            f"inputs and classes{where} have shapes {tuple(x.shape)} and {tuple(y.shape)}; give "
+            "equally many, and one or more."
+        )
+    is_whole = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
+    if y.ndim != 1 or not is_whole:
+        raise ValueError(
+            f"the classes{where} have shape {tuple(y.shape)} and type {y.dtype}; give whole "
+            "numbers of shape (samples,)."
+        )
+    if int(y.min()) < 0:
+        raise ValueError(f"a class{where} is {int(y.min())}; give whole numbers from 0.")
 
 
 def n_steps(data: Data, epochs: int, batch_size: int = 64) -> int:
     """Return how many updates ``train`` makes: the last, short batch of an epoch counts."""
-    return epochs * -(-len(data.x_train) // batch_size)
+    n = len(data.x_train)
+    return whole("epochs", epochs) * -(-n // whole("batch_size", batch_size, most=n))
 
 
 def train(
@@ -96,11 +119,14 @@ def train(
     """Train K networks side by side by SGD with momentum, each as if it were alone.
 
     A second call retrains: weights and batch-norm statistics go on, momentum and step start anew.
+    What does not fit is found before the first step.
 
     Parameters
     ----------
     model : Model
-        K networks; changed in place and left in evaluation mode.
+        K networks; changed in place and left in evaluation mode. While it trains, all its modules
+        are in training mode, batch norm that was set to evaluation too; a parameter without
+        ``requires_grad`` stays.
     data : Data
         On the model's device.
     runs : Grid
@@ -141,23 +167,31 @@ def train(
 
     Raises
     ------
+    TypeError
+        If the model is no ``Model``, or a module returns no outputs of shape (samples, classes).
     ValueError
-        If model and grid differ in K, ``epochs``, ``batch_size`` or ``first_epoch`` is out of
-        range, or a mask or an order does not fit.
+        If model and grid differ in K, a number is out of range, a set of the data does not fit the
+        others or the model, or a rate, a mask or an order does not fit.
     """
-    _check(model, data, runs, epochs, batch_size, first_epoch)
+    check_model(model)
+    _check_data(model, data, runs)
+    epochs, first_epoch = whole("epochs", epochs), whole("first_epoch", first_epoch, 0)
+    batch_size = whole("batch_size", batch_size, most=len(data.x_train))
     schedule = lr if callable(lr) else lambda _step: lr
     masking = masks if callable(masks) else lambda _epoch, _model: masks or {}
     order = order or reshuffled(len(data.x_train), runs["seed"].tolist())
-    sgd = _SGD(model, momentum, weight_decay)
+    sgd = _SGD(model, _one("momentum", momentum), _one("weight_decay", weight_decay))
     history = _History(model, data, runs, first_epoch)
     step = 0
     for watcher in watch:
         watcher(step, model, None)
     for epoch in range(first_epoch, first_epoch + epochs):
         sgd.mask(masking(epoch, model))
+        rows = _rows(order(epoch), data, model.n_networks)
+        if rows.shape[1] % batch_size == 1:
+            _check_batch_of_one(model, data, rows.shape[1], batch_size)
         model.train(True)
-        for x, y in _batches(data, order(epoch), model.n_networks, batch_size):
+        for x, y in _batches(data, rows, model.n_networks, batch_size):
             if stop is not None and stop():
                 return history.dataset(step)
             rate = sgd.broadcast(schedule(step))
@@ -171,37 +205,78 @@ def train(
     return history.dataset(step)
 
 
-def _check(
-    model: Model, data: Data, runs: Grid, epochs: int, batch_size: int, first_epoch: int
-) -> None:
+def _one(name: str, value: float) -> float:
+    """Return one number from 0."""
+    number = from_zero(name, value)
+    if isinstance(number, Tensor) and number.numel() > 1:
+        raise ValueError(f"{name} is {value!r}; give one number for all networks.")
+    return float(number)
+
+
+def _check_data(model: Model, data: Data, runs: Grid) -> None:
+    """Try the model on a sample of each set, so that no training ends in an error."""
     if model.n_networks != len(runs):
         raise ValueError(
             f"the model holds {model.n_networks} networks, the grid names {len(runs)}."
         )
-    if type(epochs) is not int or epochs < 1:
-        raise ValueError(f"epochs is {epochs!r}; give a whole number from 1.")
-    if type(batch_size) is not int or not 1 <= batch_size <= len(data.x_train):
+    for name in ("train", "validation", "test"):
+        x, y = getattr(data, f"x_{name}"), getattr(data, f"y_{name}")
+        where = f" in {name}"
+        _check_samples(x, y, where)
+        if x.shape[1:] != data.x_train.shape[1:] or x.dtype != data.x_train.dtype:
+            raise ValueError(
+                f"a sample{where} has shape {tuple(x.shape[1:])} and type {x.dtype}, one in train "
+                f"{tuple(data.x_train.shape[1:])} and {data.x_train.dtype}; give the same."
+            )
+    with modes_kept(model), torch.no_grad():
+        model.train(False)
+        n_classes = model(data.x_train[:1].unsqueeze(0)).shape[-1]
+    if data.n_classes > n_classes:
         raise ValueError(
-            f"batch_size is {batch_size!r}; give a whole number from 1 to {len(data.x_train)}, "
-            "the number of training samples."
+            f"a class is {data.n_classes - 1}; the model has {n_classes} outputs, for classes 0 to "
+            f"{n_classes - 1}."
         )
-    if type(first_epoch) is not int or first_epoch < 0:
-        raise ValueError(f"first_epoch is {first_epoch!r}; give a whole number from 0.")
+
+
+def _check_batch_of_one(model: Model, data: Data, n: int, batch_size: int) -> None:
+    """Refuse a last batch of one sample, if the model cannot normalise it."""
+    try:
+        with torch.no_grad():
+            deepcopy(model).train(True)(data.x_train[:1].unsqueeze(0))
+    except ValueError as error:
+        raise ValueError(
+            f"{n} samples in batches of {batch_size} leave one alone, which the model does not "
+            f"take ({error}); give another batch_size."
+        ) from error
+
+
+def _rows(order: Tensor, data: Data, n_networks: int) -> Tensor:
+    """Return which samples each network sees in turn, (1, m) for all or (K, m)."""
+    rows = torch.as_tensor(order)
+    rows = rows.unsqueeze(0) if rows.ndim == 1 else rows
+    if rows.ndim != 2 or len(rows) not in (1, n_networks) or not rows.numel():
+        raise ValueError(
+            f"the order has shape {tuple(torch.as_tensor(order).shape)}; give (m,) or "
+            f"({n_networks}, m), m from 1."
+        )
+    n = len(data.x_train)
+    if rows.dtype not in (torch.int32, torch.int64) or rows.min() < 0 or rows.max() >= n:
+        raise ValueError(
+            f"the order holds {rows.dtype} from {rows.min()} to {rows.max()}; give whole numbers "
+            f"from 0 to {n - 1}, places of training samples."
+        )
+    return rows.to(data.x_train.device)
 
 
 def _batches(
-    data: Data, order: Tensor, n_networks: int, batch_size: int
+    data: Data, rows: Tensor, n_networks: int, batch_size: int
 ) -> Iterable[tuple[Tensor, Tensor]]:
     """Yield (K or 1, samples, features) and (K, samples): what each network sees next."""
-    rows = order.unsqueeze(0) if order.ndim == 1 else order
-    if rows.ndim != 2 or len(rows) not in (1, n_networks):
-        raise ValueError(
-            f"the order has shape {tuple(order.shape)}; give (m,) or ({n_networks}, m)."
-        )
-    for indices in rows.to(data.x_train.device).split(batch_size, dim=1):
+    classes = data.y_train.long()
+    for indices in rows.split(batch_size, dim=1):
         flat = indices.reshape(-1)
         x = data.x_train.index_select(0, flat).unflatten(0, indices.shape)
-        y = data.y_train.index_select(0, flat).unflatten(0, indices.shape)
+        y = classes.index_select(0, flat).unflatten(0, indices.shape)
         yield x, y.expand(n_networks, -1)
 
 
@@ -228,7 +303,12 @@ class _SGD:
     def broadcast(self, rate: float | Tensor) -> Tensor:
         """Return the learning rate as (K,), on the model's device."""
         example = next(iter(self.parameters.values()))
-        rates = torch.as_tensor(rate, dtype=example.dtype, device=example.device)
+        try:
+            rates = torch.as_tensor(rate, dtype=example.dtype, device=example.device)
+        except (TypeError, ValueError, RuntimeError):
+            rates = torch.tensor(torch.nan)
+        if isinstance(rate, bool) or not bool((rates >= 0).all()):
+            raise ValueError(f"the learning rate is {rate!r}; give a number from 0.")
         if rates.ndim > 1 or rates.numel() not in (1, self.model.n_networks):
             raise ValueError(
                 f"the learning rate has shape {tuple(rates.shape)}; give one number, or "
@@ -243,6 +323,7 @@ class _SGD:
             gradient = parameter.grad
             if gradient is None:  # as torch.optim: what the loss does not reach stays
                 continue
+            gradient = gradient.to_dense() if gradient.is_sparse else gradient
             if self.weight_decay:
                 gradient = gradient.add(parameter, alpha=self.weight_decay)
             velocity = self.velocities[name]

@@ -27,7 +27,7 @@ STATE = """() => [...document.querySelectorAll('.nnopt-lab-sheet')].map(sheet =>
     const trouble = sentence.nextSibling;
     return {
         data: paper.data, ranges: [paper.layout.xaxis?.range, paper.layout.yaxis?.range],
-        sentence: sentence.textContent.replaceAll('\\u00a0', ' '),
+        sentence: sentence.textContent,
         trouble: trouble.hidden ? '' : trouble.textContent,
         pixels: paper.querySelector('.main-svg') ? paper.offsetWidth : 0}})"""
 

@@ -77,11 +77,11 @@ def test_calls_are_timed_in_turn_on_one_thread():
 
 
 def test_bad_timings_are_refused():
-    with pytest.raises(ValueError, match="0 calls"):
+    with pytest.raises(ValueError, match="nothing to time"):
         costs.seconds({})
-    with pytest.raises(ValueError, match="5 rounds, 0 repeats and 1 threads"):
+    with pytest.raises(ValueError, match="repeats is 0"):
         costs.seconds({"a": int}, repeats=0)
-    with pytest.raises(ValueError, match="True threads"):
+    with pytest.raises(ValueError, match="n_threads is True"):
         costs.seconds({"a": int}, n_threads=True)
 
 

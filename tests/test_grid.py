@@ -40,9 +40,9 @@ def test_bad_grids_are_refused():
         grid(delta=[1, 1], seed=[0])
     with pytest.raises(ValueError, match="one or more values"):
         grid(delta=[], seed=[0])
-    with pytest.raises(ValueError, match="whole numbers from 0"):
+    with pytest.raises(ValueError, match="a whole number from 0"):
         grid(seed=[0.5])
-    with pytest.raises(ValueError, match="whole numbers from 0"):
+    with pytest.raises(ValueError, match="a whole number from 0"):
         grid(seed=[-1])
     with pytest.raises(ValueError, match="name the axis otherwise"):
         grid(epoch=[1], seed=[0])
@@ -157,3 +157,13 @@ def test_what_was_found_in_separate_populations_is_joined_along_their_axes():
     assert whole.sel(a=2, b="z").values.tolist() == [2, 30]
     with pytest.raises(ValueError, match=r"6 results were given; .* 4 combinations"):
         joined(found, a=[1, 2], b=[1, 2])
+
+
+def test_each_takes_values_along_an_axis_of_booleans_and_of_words():
+    runs = grid(flag=[False, True], rule=["a", "b"], seed=[0])
+    values = xr.DataArray([[1.0, 2], [3, 4]], {"rule": ["b", "a"], "flag": [True, False]})
+    assert runs.each(values.transpose("flag", "rule")).tolist() == [4, 2, 3, 1]
+    with pytest.raises(KeyError, match=r"no \['b'\] along 'rule', only \['a'\]"):
+        runs.each(xr.DataArray([1.0], {"rule": ["a"]}, "rule"))
+    with pytest.raises(KeyError, match="no axis 'lr'"):
+        runs.each(xr.DataArray([1.0], {"lr": [0.1]}, "lr"))

@@ -24,11 +24,18 @@ WIDGETS = {"ipywidgets", "anywidget", "IPython"}
 
 # Which rooms of ours a room may use besides itself; ``combined`` and ``exercises`` may use any.
 MAY_USE = {
-    **{name: set() for name in ("", "data", "grid", "statistics", "explorer")},
-    **{name: {"networks"} for name in TECHNIQUES},
-    "networks": {"grid"},
-    "training": {"data", "grid", "networks", "shuffling"},  # of techniques the default order alone
-    "recording": {"grid", "networks", "training"},
+    **{name: set() for name in ("", "arguments", "statistics", "explorer")},
+    **{name: {"arguments"} for name in ("data", "grid")},
+    **{name: {"arguments", "networks"} for name in TECHNIQUES},
+    "networks": {"arguments", "grid"},
+    "training": {
+        "arguments",
+        "data",
+        "grid",
+        "networks",
+        "shuffling",
+    },  # of techniques the default order alone
+    "recording": {"arguments", "grid", "networks", "training"},
     "figures": {"statistics"},
 }
 

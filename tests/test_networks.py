@@ -106,9 +106,11 @@ def test_group_norm_is_that_of_torch(n_groups):
     torch.testing.assert_close(model(x[None])[2], alone(x))
 
 
-@pytest.mark.parametrize("n_groups", [0, 5, 2.0])
-def test_groups_that_do_not_divide_the_features_are_refused(n_groups):
-    with pytest.raises(ValueError, match="do not divide"):
+@pytest.mark.parametrize(
+    ("n_groups", "said"), [(0, "n_groups is 0"), (5, "do not divide"), (2.0, "n_groups is 2.0")]
+)
+def test_groups_that_do_not_divide_the_features_are_refused(n_groups, said):
+    with pytest.raises(ValueError, match=said):
         GroupNorm(12, RUNS, n_groups)
 
 
@@ -202,9 +204,9 @@ def test_global_random_state_is_left_alone():
 
 
 def test_bad_input_is_refused():
-    with pytest.raises(ValueError, match="two or more positive"):
+    with pytest.raises(ValueError, match="two or more whole numbers"):
         mlp([40], RUNS)
-    with pytest.raises(ValueError, match="two or more positive"):
+    with pytest.raises(ValueError, match="a width is 0; give a whole number from 1"):
         mlp([40, 0, 10], RUNS)
     with pytest.raises(ValueError, match="use one of"):
         mlp([40, 10], RUNS, initialisation="xavier")
@@ -222,3 +224,55 @@ def test_bad_input_is_refused():
         single("network")
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         mlp([5, 7, 3], RUNS, norm=BatchNorm)(torch.randn(3, 1, 5))
+
+
+class Scaled(nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class Residual(Population):
+    def forward(self, x):
+        return super().forward(x) + x
+
+
+def test_a_copy_is_frozen_where_the_original_is():
+    model = mlp([5, 4, 3], RUNS, norm=BatchNorm)
+    model[0].weight.requires_grad_(False)
+    model[1].eval()
+    for made in (model.take(torch.tensor([2, 0])), model.unstack(1)):
+        assert [p.requires_grad for p in made.parameters()] == [False] + [True] * 5
+        assert [layer.training for layer in made] == [True, False, True, True]
+
+
+@pytest.mark.parametrize("layer", [nn.Tanh(), nn.Dropout(0.3), nn.LeakyReLU(0.2), nn.GELU()])
+def test_other_activations_stay_what_they_are(layer):
+    first, _, last = mlp([5, 4, 3], RUNS)
+    model = Population(first, layer, last).eval()
+    alone, x = model.unstack(1), torch.randn(7, 5)
+    assert type(alone[1]) is type(layer)
+    torch.testing.assert_close(model(x[None])[1], alone(x))
+
+
+@pytest.mark.parametrize("layer", [nn.LayerNorm(4), nn.Softmax(1), nn.Flatten(), nn.Linear(4, 4)])
+def test_what_is_not_known_to_act_network_by_network_is_not_unstacked(layer):
+    first, _, last = mlp([5, 4, 3], RUNS)
+    with pytest.raises(TypeError, match=f"the population holds {type(layer).__name__}"):
+        Population(first, layer, last).unstack(0)
+
+
+def test_copies_of_what_is_shared_are_refused():
+    first, relu, last = mlp([4, 4, 4], RUNS)
+    last.weight = first.weight
+    with pytest.raises(TypeError, match="share a parameter"):
+        Population(first, relu, last).take(torch.tensor([0]))
+    with pytest.raises(TypeError, match="the population holds Linear"):
+        Population(nn.Linear(4, 4)).take(torch.tensor([0]))
+
+
+@pytest.mark.parametrize("outputs", [lambda x: (x, x), lambda x: {"y": x}, lambda x: x[:, 0]])
+def test_a_module_that_returns_no_outputs_by_class_is_refused(outputs):
+    module = nn.Linear(4, 3)
+    module.forward = outputs
+    with pytest.raises(TypeError, match=r"the module returned .* for 7 samples; .* \(samples, "):
+        single(module)(torch.randn(1, 7, 4))

@@ -1,15 +1,19 @@
+from collections.abc import Callable
+from copy import deepcopy
 from itertools import pairwise
 
-from nnopt_lab import pruning
+from nnopt_lab import costs, pruning
 from nnopt_lab.data import digits
 from nnopt_lab.grid import grid
 from nnopt_lab.networks import BatchNorm, mlp, single
 from nnopt_lab.training import evaluate, train
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn.utils import prune
+from torch.nn.utils.parametrizations import weight_norm
 
 RUNS = grid(seed=range(3))
 SPARSITIES = [0.0, 0.1, 0.333, 0.5, 0.9, 0.99, 1.0]
@@ -256,7 +260,7 @@ def test_retraining_recovers_accuracy():
 
 @pytest.mark.parametrize("sparsity", [-0.1, 1.1, float("nan")])
 def test_bad_shares_are_refused(sparsity):
-    with pytest.raises(ValueError, match="a share from 0 to 1"):
+    with pytest.raises(ValueError, match="give a number from 0 to 1"):
         pruning.keep_largest(pruning.magnitude(model()), sparsity)
 
 
@@ -271,7 +275,7 @@ def test_bad_input_is_refused():
         pruning.apply(model(), {"0.weight": torch.ones(1, 2)})
     with pytest.raises(ValueError, match="2 seeds and 3 networks"):
         pruning.shuffled(pruning.magnitude(model()), [0, 1])
-    with pytest.raises(ValueError, match="a share from 0 to 1"):
+    with pytest.raises(ValueError, match="give a number from 0 to 1"):
         pruning.keep_neurons(pruning.magnitude(model()), 2)
     with pytest.raises(ValueError, match="epochs is 0"):
         pruning.gradual(0.5, 0)
@@ -280,3 +284,168 @@ def test_bad_input_is_refused():
     with pytest.raises(TypeError, match=r"not of \['Conv1d'\]"):
         pruning.shrink(nn.Sequential(nn.Conv1d(1, 2, 3), nn.Flatten(), nn.Linear(8, 2)))
     pruning.shrink(nn.Sequential(nn.Flatten(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2)))
+
+
+ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.Dropout)
+
+
+def random_chain(seed: int) -> nn.Sequential:
+    """Return a chain of linear layers, with and without what may stand between, some dead."""
+    draw = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    widths = draw.integers(1, 8, draw.integers(2, 5)).tolist()
+    layers: list[nn.Module] = [nn.Flatten()] if draw.random() < 0.3 else []
+    for i, (n_in, n_out) in enumerate(pairwise(widths)):
+        layers.append(nn.Linear(n_in, n_out, bias=draw.random() < 0.7))
+        weight = layers[-1].weight.data
+        weight[draw.random(n_out) < 0.4] = 0  # nothing enters
+        weight[:, draw.random(n_in) < 0.3] = 0  # nothing leaves the one before
+        if i == len(widths) - 2:
+            continue
+        if draw.random() < 0.5:
+            norm = nn.BatchNorm1d(n_out, affine=draw.random() < 0.7)
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.5, 2)
+            layers.append(norm)
+        kind = ACTIVATIONS[draw.integers(len(ACTIVATIONS))]
+        if kind in (nn.ReLU, nn.LeakyReLU, nn.Dropout):
+            layers.append(kind(inplace=bool(draw.random() < 0.5)))
+        else:
+            layers.append(kind())
+    if draw.random() < 0.3:
+        layers.append(nn.LogSoftmax(dim=1))
+    return nn.Sequential(*layers)
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_any_chain_computes_the_same_after_it_shrank(seed):
+    chain = random_chain(seed).eval()
+    before = {name: value.clone() for name, value in chain.state_dict().items()}
+    first = next(module for module in chain if isinstance(module, nn.Linear))
+    x = torch.randn(16, first.in_features)
+    small = pruning.shrink(chain)
+    expected = chain(x.clone())
+    apart = (small(x.clone()) - expected).abs().max()
+    assert apart <= 1e-5 * expected.abs().max()
+    assert all(torch.equal(value, before[name]) for name, value in chain.state_dict().items())
+    assert sum(p.numel() for p in small.parameters()) <= sum(p.numel() for p in chain.parameters())
+
+
+class Skip(nn.Sequential):
+    def forward(self, x):
+        return super().forward(x) + x
+
+
+class Doubled(nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def changed(change: Callable[[nn.Linear], object]) -> nn.Sequential:
+    """Return a network whose first layer was changed."""
+    network = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    change(network[0])
+    return network
+
+
+TIED = nn.Linear(4, 4)
+NOT_PLAIN = {
+    "no Sequential": nn.Linear(4, 4),
+    "a forward of its own": Skip(nn.Linear(4, 4)),
+    "a layer with a forward of its own": nn.Sequential(Doubled(4, 4)),
+    "a population": mlp([4, 3, 2], grid(seed=[0])),
+    "nested": nn.Sequential(nn.Sequential(nn.Linear(4, 4)), nn.Linear(4, 4)),
+    "a layer twice": nn.Sequential(TIED, nn.ReLU(), TIED),
+    "a weight twice": changed(lambda layer: setattr(layer, "weight", TIED.weight)).append(TIED),
+    "pruned by torch": changed(lambda layer: prune.l1_unstructured(layer, "weight", 0.5)),
+    "bias pruned by torch": changed(lambda layer: prune.l1_unstructured(layer, "bias", 0.5)),
+    "weight norm": nn.Sequential(weight_norm(nn.Linear(4, 4)), nn.ReLU(), nn.Linear(4, 4)),
+    "a hook": changed(lambda layer: layer.register_forward_hook(lambda m, i, o: 2 * o)),
+    "a hook before": changed(lambda layer: layer.register_forward_pre_hook(lambda m, i: i)),
+    "forward replaced": changed(lambda layer: setattr(layer, "forward", lambda x: x)),
+    "a convolution": nn.Sequential(nn.Conv1d(1, 2, 3), nn.Flatten(), nn.Linear(4, 4)),
+    "an embedding": nn.Sequential(nn.EmbeddingBag(9, 4), nn.Linear(4, 4)),
+    "layer norm": nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 4)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("do", [pruning.shrink, costs.csr], ids=["shrink", "csr"])
+@pytest.mark.parametrize("name", NOT_PLAIN)
+def test_what_is_no_plain_chain_is_refused(name, do):
+    with pytest.raises(TypeError):
+        do(NOT_PLAIN[name])
+
+
+@pytest.mark.parametrize("between", [nn.Softmax(1), nn.Flatten(), nn.PReLU(), nn.Identity()])
+def test_shrinking_across_what_mixes_neurons_is_refused(between):
+    with pytest.raises(TypeError, match=type(between).__name__):
+        pruning.shrink(nn.Sequential(nn.Linear(4, 4), between, nn.Linear(4, 4)))
+
+
+def test_batch_norm_without_averages_is_refused():
+    norm = nn.BatchNorm1d(4, track_running_stats=False)
+    with pytest.raises(TypeError, match="keeps no running averages"):
+        pruning.shrink(nn.Sequential(nn.Linear(4, 4), norm, nn.Linear(4, 2)))
+
+
+def test_a_weight_that_is_made_of_others_is_not_pruned():
+    for change in (prune.l1_unstructured, prune.random_unstructured):
+        with pytest.raises(TypeError, match=r"layer '0' .* torch\.nn\.utils\.prune\.remove"):
+            pruning.weights(changed(lambda layer, change=change: change(layer, "weight", 0.5)))
+
+
+def test_what_is_left_out_is_said():
+    parts = {
+        "embedding": nn.Embedding(9, 4), "recurrent": nn.LSTM(3, 4), "own": Doubled(4, 4),
+        "turned": nn.ConvTranspose2d(4, 4, 3), "attention": nn.MultiheadAttention(4, 2),
+        "linear": nn.Linear(4, 4), "deep": nn.Conv2d(4, 4, 3, groups=4),
+    }  # fmt: skip
+    with pytest.warns(UserWarning, match="only linear and convolutional layers") as said:
+        found = pruning.magnitude(nn.ModuleDict(parts))
+    assert [*found] == ["linear.weight", "deep.weight"]
+    for name in ("embedding", "recurrent", "own", "turned", "attention"):
+        assert f"{name}." in str(said[0].message)
+
+
+@pytest.mark.parametrize("kind", [nn.Conv1d, nn.Conv2d, nn.Conv3d])
+def test_convolutions_are_pruned_as_torch_does(kind):
+    layer = kind(4, 6, 3, groups=2)
+    mine = nn.Sequential(deepcopy(layer))
+    pruning.apply(mine, pruning.keep_largest(pruning.magnitude(mine), 0.4))
+    assert torch.equal(prune.l1_unstructured(layer, "weight", 0.4).weight, mine[0].weight)
+
+
+def test_a_weight_that_two_layers_share_is_pruned_once():
+    embedding, linear = nn.Embedding(9, 4), nn.Linear(4, 9, bias=False)
+    linear.weight = embedding.weight
+    both = nn.ModuleDict({"in": embedding, "out": linear})
+    masks = pruning.keep_largest(pruning.magnitude(both), 0.5)
+    assert [*masks] == ["in.weight"]
+    pruning.apply(both, masks)
+    assert (embedding.weight == 0).sum() == 18
+
+
+def test_the_layer_of_the_outputs_can_be_named():
+    network = nn.ModuleDict({"head": nn.Linear(6, 3), "body": nn.Linear(4, 6)})
+    masks = pruning.keep_neurons(pruning.magnitude(network), 0.34, output="head.weight")
+    assert {name: (~mask.any(2)).sum().item() for name, mask in masks.items()} == {
+        "head.weight": 0, "body.weight": 2,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("share", [0.05, 0.15, 0.35, 0.45, 0.85, 0.95])
+def test_a_share_in_float32_cuts_as_many(share):
+    scores = {"w": torch.arange(10.0).view(1, 1, 10)}
+    cut = [
+        pruning.sparsity(pruning.keep_largest(scores, given)).item()
+        for given in (share, torch.tensor(share), torch.tensor([share]), np.float32(share))
+    ]
+    assert cut == [pytest.approx(round(share * 10) / 10)] * 4
+
+
+def test_what_is_pruned_is_a_plain_zero():
+    layer = nn.Linear(3, 1)
+    layer.weight.data[:] = torch.tensor([[torch.inf, torch.nan, -1.0]])
+    pruning.apply(layer, {"weight": torch.zeros(1, 1, 3)})
+    assert layer.weight.tolist() == [[0, 0, 0]]
+    assert not layer.weight.signbit().any()

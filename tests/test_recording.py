@@ -53,7 +53,7 @@ def test_a_recorder_used_twice_says_so():
 
 @pytest.mark.parametrize("at", [[-1], [True], [1.5], ["8"]])
 def test_records_are_asked_for_at_whole_numbers(at):
-    with pytest.raises(ValueError, match="give whole numbers from 0"):
+    with pytest.raises(ValueError, match="give a whole number from 0"):
         Recorder(accuracy_on(DATA.x_test, DATA.y_test), at=at)
 
 

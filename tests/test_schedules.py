@@ -7,6 +7,8 @@ from nnopt_lab.data import mnist1d
 from nnopt_lab.grid import grid
 from nnopt_lab.networks import mlp
 from nnopt_lab.schedules import (
+    Probe,
+    compare,
     constant,
     cosine,
     inverse_sqrt,
@@ -177,15 +179,15 @@ def test_no_schedule_rises_but_a_warm_up():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: inverse_sqrt(0, 0.1), "alpha0 is 0; give numbers above 0"),
-        (lambda: inverse_sqrt(0.1, -1), "delta is -1; give numbers from 0"),
+        (lambda: inverse_sqrt(0, 0.1), "alpha0 is 0; give a number above 0"),
+        (lambda: inverse_sqrt(0.1, -1), "delta is -1; give a number from 0"),
         (lambda: inverse_sqrt(math.inf, 1), "alpha0 is inf"),
         (lambda: inverse_sqrt(torch.tensor([0.1, -0.1]), 1), "alpha0 is tensor"),
-        (lambda: step_decay(0.1, 1.5, 10), "factor is 1.5; give numbers above 0, at most 1"),
+        (lambda: step_decay(0.1, 1.5, 10), "factor is 1.5; give a number above 0, at most 1"),
         (lambda: step_decay(0.1, 0.5, 0), "every is 0; give a whole number from 1"),
         (lambda: cosine(0.1, 2.5), "n is 2.5"),
         (lambda: linear(0.1, 10, end=-1), "end is -1"),
-        (lambda: stable_then_decay(0.1, 10, share=0), "share is 0; give numbers above 0, at most"),
+        (lambda: stable_then_decay(0.1, 10, share=0), "share is 0; give a number above 0, at most"),
         (lambda: warm_up(constant(0.1), 0), "n is 0"),
         (lambda: per_epoch(constant(0.1), 0), "steps_per_epoch is 0"),
         (lambda: table(constant(0.1), 0), "n is 0"),
@@ -229,3 +231,48 @@ def test_a_probe_says_where_plan_and_practice_part():
     assert "differ at 3 of 40 steps" in words
     optimizer = SGD(nn.Linear(1, 1).parameters(), lr=0.1)
     assert schedules.Probe(optimizer).compare(constant(0.1)).startswith("No step was taken")
+
+
+def test_a_scheduler_goes_on_beside_an_optimizer_made_with_another_rate():
+    plan = inverse_sqrt(0.1, 0.5)
+
+    def made(lr):
+        groups = [{"params": nn.Linear(1, 1).parameters(), "lr": r} for r in (lr, 3 * lr)]
+        optimizer = SGD(groups)
+        return optimizer, scheduler(optimizer, plan)
+
+    first, second = made(0.1), made(0.5)
+    for _ in range(3):
+        for part in first:
+            part.step()
+    for old, new in zip(first, second, strict=True):
+        new.load_state_dict(old.state_dict())
+    for part in second:
+        part.step()
+    assert [g["lr"] for g in second[0].param_groups] == pytest.approx([plan(4), 3 * plan(4)])
+
+
+def test_an_optimizer_made_with_a_rate_of_0_is_refused():
+    with pytest.raises(ValueError, match=r"the optimizer's rate is 0\.0; give a number above 0"):
+        scheduler(SGD(nn.Linear(1, 1).parameters(), lr=0.0), constant(0.1))
+
+
+def test_another_group_with_another_rate_is_named():
+    groups = [{"params": nn.Linear(1, 1).parameters(), "lr": r} for r in (0.1, 0.1, 0.5)]
+    optimizer = SGD(groups)
+    probe = Probe(optimizer)
+    optimizer.step()
+    said = probe.compare(constant(0.1))
+    assert said.startswith("Plan and practice agree at all 1 steps. This is group 0; groups [2]")
+
+
+def test_rates_that_differ_are_told_apart():
+    assert "planned 0.1, applied 0.100001." in compare([0.1], [0.1 + 1e-6])
+    assert compare([0, 0], [0.1, 0.1]).endswith("They differ at 2 of 2 steps.")
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, torch.tensor])
+def test_rates_of_several_networks_may_be_a_list(kind):
+    for made in (inverse_sqrt(kind([0.1, 0.2]), kind([0.0, 1.0])), cosine(kind([0.1, 0.2]), 9)):
+        assert np.shape(table(made, 4)) == (4, 2)
+        np.testing.assert_allclose(table(made, 1), [[0.1, 0.2]], rtol=1e-6)

@@ -5,7 +5,7 @@ import sys
 import textwrap
 import time
 
-from nnopt_lab.data import digits, mnist1d
+from nnopt_lab.data import Data, digits, mnist1d
 from nnopt_lab.grid import grid
 from nnopt_lab.networks import BatchNorm, mlp, single
 from nnopt_lab.shuffling import reshuffled
@@ -14,6 +14,7 @@ from nnopt_lab.training import backpropagate, evaluate, n_steps, train
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from torch import nn
 from torch.nn import functional
 
@@ -291,7 +292,7 @@ def test_model_grid_and_samples_must_fit():
     data, runs = digits(), grid(seed=range(2))
     with pytest.raises(ValueError, match="holds 2 networks, the grid names 3"):
         train(mlp([64, 16, 10], runs), data, grid(seed=range(3)), epochs=1, lr=0.1)
-    with pytest.raises(ValueError, match="5 inputs and 4 classes"):
+    with pytest.raises(ValueError, match=r"shapes \(5, 64\) and \(4,\); give equally many"):
         evaluate(mlp([64, 16, 10], runs), data.x_test[:5], data.y_test[:4])
 
 
@@ -337,3 +338,59 @@ def test_retraining_goes_on_with_new_orders_and_training_statistics():
     train(model, data, runs, epochs=2, lr=0.1, order=order, masks=masks, first_epoch=1)
     assert asked == [("masks", 1), ("order", 1), ("masks", 2), ("order", 2)]
     assert not torch.equal(model[1].running_mean, before)
+
+
+def test_each_module_is_left_in_the_mode_it_was_in():
+    network = nn.Sequential(nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Linear(8, 10))
+    network[1].eval()
+    data = digits()
+    evaluate(single(network), data.x_test, data.y_test)
+    assert [layer.training for layer in network] == [True, False, True]
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        evaluate(single(network), data.x_test[:, :5], data.y_test)
+    assert [layer.training for layer in network] == [True, False, True]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_the_mean_over_many_samples_does_not_depend_on_the_type_of_the_inputs(dtype):
+    drawn = torch.rand(60_000, generator=torch.Generator().manual_seed(0)) < 0.97
+    x, y = torch.eye(2)[drawn.long()].to(dtype), torch.ones(60_000, dtype=torch.long)
+    network = nn.Linear(2, 2, bias=False).to(dtype)
+    network.weight.data.copy_(4 * torch.eye(2))
+    loss, accuracy = evaluate(single(network), x, y)
+    share = drawn.double().mean().item()
+    wrong, right = np.log1p(np.exp([4.0, -4.0]))
+    assert accuracy.item() == pytest.approx(share, rel=1e-6)
+    assert loss.item() == pytest.approx(share * right + (1 - share) * wrong, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int16, torch.int32])
+def test_classes_are_whole_numbers_of_any_size(kind):
+    x, y, network = torch.randn(20, 4), torch.arange(20) % 3, single(nn.Linear(4, 3))
+    expected = evaluate(network, x, y)
+    assert all(map(torch.equal, evaluate(network, x, y.to(kind)), expected))
+    runs = grid(seed=[0])
+    first, second = mlp([4, 3], runs), mlp([4, 3], runs)
+    small = Data(x, y.to(kind), x, y.to(kind), x, y.to(kind))
+    plain = train(first, Data(x, y, x, y, x, y), runs, epochs=2, lr=0.1, batch_size=8)
+    assert train(second, small, runs, epochs=2, lr=0.1, batch_size=8).equals(plain)
+
+
+def test_inputs_may_be_whole_numbers_and_gradients_sparse():
+    class Words(nn.Module):
+        def __init__(self, sparse):
+            super().__init__()
+            torch.manual_seed(0)
+            self.words = nn.EmbeddingBag(9, 3, sparse=sparse)
+
+        def forward(self, x):
+            return self.words(x)
+
+    x = torch.randint(0, 9, (60, 4), generator=torch.Generator().manual_seed(0))
+    data = Data(*[x, x.sum(1) % 3] * 3)
+    runs = grid(seed=[0])
+    dense, sparse = (
+        train(single(Words(kind)), data, runs, epochs=5, lr=0.5, batch_size=20)
+        for kind in (False, True)
+    )
+    xr.testing.assert_allclose(sparse, dense)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nnopt_lab.arguments import whole
 from nnopt_lab.distributed.scaling import BYTES, FITTED, Free, link_of, predict
 from nnopt_lab.distributed.worker import FAULTS, SAMPLES, network
 
@@ -71,8 +72,7 @@ def launch(
     RankError
         If a rank failed.
     """
-    if isinstance(processes, bool) or not isinstance(processes, int) or processes < 1:
-        raise ValueError(f"processes is {processes!r}; give a whole number from 1.")
+    processes = whole("processes", processes)
     with tempfile.TemporaryDirectory(prefix="nnopt_lab-") as name:
         folder = Path(name)
         (folder / "settings.json").write_text(json.dumps(dict(settings)))
@@ -139,12 +139,12 @@ def measure(
     ValueError, RankError
         As ``launch``.
     """
+    widths = [whole("a width", width) for width in widths]
+    batches = [whole("a batch", batch) for batch in batches]
+    steps = whole("steps", steps)
     cases = [{"width": width, "batch": batch} for width in widths for batch in batches]
-    if not cases or min(min(case.values()) for case in cases) < 1 or steps < 1:
-        raise ValueError(
-            f"widths is {[*widths]}, batches is {[*batches]}, steps is {steps}; give whole numbers "
-            "from 1."
-        )
+    if not cases:
+        raise ValueError(f"widths is {widths}, batches is {batches}; give whole numbers from 1.")
     needed = processes * max(batches)
     if needed > SAMPLES:
         raise ValueError(

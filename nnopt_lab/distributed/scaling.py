@@ -30,6 +30,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from nnopt_lab.arguments import above_zero, from_zero, whole
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -167,9 +169,9 @@ def all_reduce_seconds(
     link, network : str or Link
         Between the devices of a node and between nodes: names in ``LINKS``, or others.
     """
-    _above_zero("n_bytes", n_bytes)
-    _whole("a number of devices", devices)
-    _whole("per_node", per_node)
+    above_zero("n_bytes", n_bytes)
+    devices = whole("a number of devices", devices)
+    per_node = whole("per_node", per_node)
     nodes = math.ceil(devices / per_node)
     if nodes > 1 and network is None:
         raise ValueError(f"{devices} devices are {nodes} nodes: name the network between them.")
@@ -199,7 +201,7 @@ def link_of(n_bytes: tuple[float, float], seconds: tuple[float, float], devices:
     devices : int
         That took part, from 2.
     """
-    _whole("devices", devices)
+    devices = whole("devices", devices)
     (few, many), (short, long) = n_bytes, seconds
     if devices < 2 or not (0 < few < many and 0 < short < long):
         raise ValueError(
@@ -257,8 +259,8 @@ def predict(
     ValueError
         If a name is unknown, a number makes no sense, or nodes have no network.
     """
-    _above_zero("parameters", parameters)
-    _above_zero("seconds", seconds)
+    above_zero("parameters", parameters)
+    above_zero("seconds", seconds)
     if scaling not in ("weak", "strong"):
         raise ValueError(f"scaling is {scaling!r}; give 'weak' or 'strong'.")
     n = np.array([*devices])
@@ -307,11 +309,10 @@ def timeline(
         By ``step`` and ``device``: ``computation`` and ``wait`` in seconds; by ``step``: ``start``
         and ``all_reduce`` in seconds, and ``slowest``, the device that all wait for.
     """
-    _above_zero("seconds", seconds)
-    for name, count in (("devices", devices), ("steps", steps)):
-        _whole(name, count)
-    _from_zero("all_reduce", all_reduce)
-    _from_zero("jitter", jitter)
+    above_zero("seconds", seconds)
+    devices, steps = whole("devices", devices), whole("steps", steps)
+    from_zero("all_reduce", all_reduce)
+    from_zero("jitter", jitter)
     draws = [np.random.default_rng([seed, device]).normal(size=steps) for device in range(devices)]
     spread = math.sqrt(math.log1p(jitter**2))
     computation = seconds * np.exp(spread * np.array(draws).T - spread**2 / 2)
@@ -446,18 +447,3 @@ def _link(name: str, value: str | Link | None) -> Link:
     if value not in LINKS:
         raise ValueError(f"{name} is {value!r}; give a Link, or one of {', '.join(LINKS)}.")
     return LINKS[value]
-
-
-def _whole(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name} is {value!r}; give a whole number from 1.")
-
-
-def _from_zero(name: str, value: float) -> None:
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{name} is {value}; give a number from 0.")
-
-
-def _above_zero(name: str, value: float) -> None:
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} is {value}; give a number above 0.")

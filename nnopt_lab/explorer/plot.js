@@ -149,7 +149,7 @@ async function render({ model, el }) {
         const { figure, words } = frame(k);
         const [layout, title] = withoutTitle(figure.layout);
         heading.textContent = title;
-        sentence.textContent = words.replace(/ (?=[±%])|(?<=±) /g, "\u00a0"); // no break in a quantity
+        sentence.textContent = words;
         paper.setAttribute("aria-label", [title, words].filter(Boolean).join(". ") || "without a title");
         layout.uirevision ??= "kept"; // the learner's zoom outlives a move of the slider
         paper.style.minWidth = `${minimumWidth(layout)}px`;

@@ -325,7 +325,7 @@ def claims(
     drawn = theme.figure(
         [seeds, means, margin], title=title, x=f"difference ({units.pop()})", y="",
         **theme.LEGEND_ABOVE, height=110 + 62 * len(verdicts), margin_l=20, shapes=zones,
-        annotations=words, minreducedwidth=7 * max(len(word["text"]) for word in words),
+        annotations=words, minreducedwidth=7 * max(len(f"{word['text']}") for word in words),
         xaxis={
             "zeroline": True, "zerolinecolor": theme.GREY, **({"range": within} if within else {}),
         },
