@@ -396,7 +396,8 @@ def shrink(network: nn.Sequential) -> nn.Sequential:
         has_inputs = layer.weight.ne(0).any(1)
         constant = nn.Sequential(*between)(_bias(layer).clone().unsqueeze(0))[0]
         moved = following.weight[:, ~has_inputs] @ constant[~has_inputs]
-        following.bias = nn.Parameter(_bias(following) + moved)
+        if moved.any():
+            following.bias = nn.Parameter(_bias(following) + moved)
         following.weight[:, ~has_inputs] = 0
         _keep((layer, between, following), has_inputs)
     for span in reversed(spans):
