@@ -46,7 +46,8 @@ class Explorer:
         a figure and the sentence under it. Anything may vary from stop to stop. An axis of numbers
         keeps room for the scatter, bars, shapes and annotations of all stops, unless ``draw`` sets
         its range; for other traces, areas stacked on each other and bars from a base it may move.
-        Colours keep their scale only if ``draw`` sets it.
+        Colours keep their scale only if ``draw`` sets it. A page narrower than 320 pixels a panel,
+        or than ``minreducedwidth`` of the layout, scrolls the figure.
     predict : Prediction, optional
         Covers all that is shown until it is answered or waived. Give the cell no other output.
     shows : one or more of what has a text, metadata and a view

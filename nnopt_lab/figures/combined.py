@@ -250,10 +250,8 @@ def advice(rows: Sequence[Mapping[str, str]]) -> tuple[go.Figure, str]:
         "cells": {"values": columns, "align": "left", "height": 24, "font": {"size": 13},
                   "fill": {"color": "white"}},
     }  # fmt: skip
-    drawn = go.Figure(
-        [table],
-        {"template": theme.TEMPLATE, "title_text": "What to use, in this order", "height": 520},
-    )
+    layout = {"template": theme.TEMPLATE, "height": 520, "margin_l": 10, "minreducedwidth": 640}
+    drawn = go.Figure([table], {**layout, "title_text": "What to use, in this order"})
     return drawn, "; ".join(row[titles[0]] for row in rows) + "."
 
 
@@ -314,7 +312,8 @@ def judged(rows: Sequence[Mapping[str, Any]]) -> tuple[go.Figure, str]:
     drawn = theme.figure(
         traces, title="All claims of all lessons",
         x="difference in margins, asinh axis", y="",
-        height=150 + 18 * len(rows), shapes=[margin, *(theme.level(i - 0.5) for i in starts)],
+        height=150 + 18 * len(rows), minreducedwidth=720,
+        shapes=[margin, *(theme.level(i - 0.5) for i in starts)],
         annotations=words, margin_l=int(6.6 * max(map(len, names))), margin_r=50,
         xaxis={
             "tickvals": np.arcsinh(_MARGINS).tolist(),

@@ -189,6 +189,7 @@ def meter(distance: xr.DataArray) -> tuple[go.Figure, str]:
     ]  # fmt: skip
     drawn = theme.figure(
         [dots], title="How far from the gradient of one worker", height=280, margin_t=34,
+        minreducedwidth=480,
         x="distance, as a share of the gradient's length, log axis", y="",
         xaxis={**theme.DECADES, "range": [-9, 1.5]}, shapes=[zone], annotations=words,
         yaxis={"automargin": True, "categoryarray": kinds[::-1], "range": [-0.6, len(kinds) - 0.4]},

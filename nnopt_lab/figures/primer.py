@@ -93,7 +93,7 @@ def batches(orders: ArrayLike, size: int, step: int) -> tuple[go.Figure, str]:
     shapes = [frame] if epoch < n_epochs else []
     drawn = theme.figure(
         [cells], title=f"{n} samples, batch by batch", x="samples, in the order of the epoch",
-        y="epoch", height=110 + 50 * n_epochs, shapes=shapes, xaxis=BARE,
+        y="epoch", height=110 + 50 * n_epochs, minreducedwidth=24 * n, shapes=shapes, xaxis=BARE,
         yaxis={"range": [n_epochs + 0.6, 0.4], "dtick": 1, "showgrid": False},
     )  # fmt: skip
     if not shapes:

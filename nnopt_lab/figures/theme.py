@@ -25,15 +25,20 @@ _AXIS = {
 }
 
 
+_UPRIGHT = {"autotickangles": [0, 90], "automargin": "bottom"}  # room for them on a narrow page
+
+
 def _log_ticks(*digits: float) -> dict[str, Any]:
     """Return a log axis with labels in full; plotly would leave out their powers of ten."""
     ticks = [digit * 10.0**power for power in range(-4, 6) for digit in digits]
-    return {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+    words = [f"{tick:g}" for tick in ticks]
+    return {"type": "log", "tickvals": ticks, "ticktext": words, **_UPRIGHT}
 
 
 LOG_TICKS = _log_ticks(1, 2, 5)
 FINE_LOG_TICKS = _log_ticks(1, 1.5, 2, 3, 4, 5, 7)  # for an axis over less than a decade
-DECADES = {"type": "log", "dtick": 1, "exponentformat": "power"}  # for an axis over several
+# For an axis over several.
+DECADES = {"type": "log", "dtick": 1, "exponentformat": "power", **_UPRIGHT}
 
 # plotly.js makes as much room above or below the axes as its rows need, on a narrow page more.
 LEGEND_ABOVE: dict[str, Any] = {

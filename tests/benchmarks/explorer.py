@@ -58,6 +58,16 @@ def draw(a):
     return theme.figure(lines, title="Six lines of 60 points", x="x", y="y")
 Explorer(draw, a=range(10))"""
 
+PANELS = """
+def three(a):
+    panels = {
+        name: theme.Panel([t for i in range(3) for t in theme.line(x, np.cos(x / (9 + a + i)),
+                           f"line {i}", i, half_width=0.2 + 0 * x)], {"title": "x"}, {"title": "y"})
+        for name in ("one", "two", "three")
+    }
+    return theme.side_by_side(panels, title="Three panels of three lines with bands")
+Explorer(three, a=range(10))"""
+
 WIDGET = """
 from ipywidgets import IntSlider, VBox
 figure, slider = go.FigureWidget(draw(0)), IntSlider(max=9)
@@ -140,7 +150,7 @@ def main() -> None:
     print(described([others() for _ in range(3)]))
     folder = Path(tempfile.mkdtemp())
     with open_browser(chromium) as browser:
-        write(folder, [LINES, WIDGET, TRAIN])
+        write(folder, [LINES, WIDGET, PANELS, TRAIN])
         with open_lab(folder, browser) as lab:
             lab.open("bench.ipynb")
             print("six lines, 40 presses")
@@ -154,6 +164,7 @@ def main() -> None:
             lab.page.wait_for_timeout(2000)
             report("Explorer, kernel idle", lab)
             report("FigureWidget, kernel idle", lab, 1)
+            report("Explorer, three panels", lab, 2)
             pid = lab.kernel_pid()
             os.kill(pid, signal.SIGSTOP)
             report("Explorer, kernel stopped", lab)
