@@ -58,7 +58,7 @@ function withoutTitle(layout) {
 function minimumWidth(layout) {
   const axes = Object.keys(layout).filter((key) => key.startsWith("xaxis"));
   const nColumns = new Set(axes.map((key) => layout[key].domain?.[0] ?? 0)).size;
-  return Math.max(320 * nColumns, layout.minreducedwidth ?? 0);
+  return Math.max(320, 320 * nColumns, layout.minreducedwidth ?? 0);
 }
 
 // What decides whether a zoom still has a meaning: the axes as draw gives them, and what stands on
