@@ -104,7 +104,7 @@ def test_bad_input_is_said(worker):
             launch(worker, bad, {})
     with pytest.raises(ValueError, match=r"widths is \[\], .*give whole numbers from 1"):
         measure(1, [], [8])
-    with pytest.raises(ValueError, match=r"batches is \[0\]"):
+    with pytest.raises(ValueError, match="a batch is 0; give a whole number from 1"):
         measure(1, [8], [0])
     with pytest.raises(ValueError, match=r"need 30000; there are 20000"):
         measure(3, [8], [8, 10_000])
