@@ -2,6 +2,7 @@
 
 import math
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -44,11 +45,8 @@ def above_zero(name: str, value: Any, most: float = math.inf) -> float | Tensor:
     ValueError
         If it is neither, or above ``most``.
     """
-    numbers = _numbers(value)
-    if numbers is None or not bool(((numbers > 0) & (numbers <= most)).all()):
-        limit = "" if math.isinf(most) else f", at most {most:g}"
-        raise ValueError(f"{name} is {value!r}; give a number above 0{limit}.")
-    return value if isinstance(value, int | float) else numbers
+    limit = "" if math.isinf(most) else f", at most {most:g}"
+    return _checked(name, value, operator.gt, most, f"above 0{limit}")
 
 
 def from_zero(name: str, value: Any, most: float = math.inf) -> float | Tensor:
@@ -59,10 +57,16 @@ def from_zero(name: str, value: Any, most: float = math.inf) -> float | Tensor:
     ValueError
         If it is neither, or above ``most``.
     """
+    limit = "" if math.isinf(most) else f" to {most:g}"
+    return _checked(name, value, operator.ge, most, f"from 0{limit}")
+
+
+def _checked(
+    name: str, value: Any, compare: Callable[[Any, Any], Any], most: float, allowed: str
+) -> float | Tensor:
     numbers = _numbers(value)
-    if numbers is None or not bool(((numbers >= 0) & (numbers <= most)).all()):
-        limit = "" if math.isinf(most) else f" to {most:g}"
-        raise ValueError(f"{name} is {value!r}; give a number from 0{limit}.")
+    if numbers is None or not bool((compare(numbers, 0) & (numbers <= most)).all()):
+        raise ValueError(f"{name} is {value!r}; give a number {allowed}.")
     return value if isinstance(value, int | float) else numbers
 
 

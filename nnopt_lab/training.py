@@ -188,7 +188,7 @@ def train(
     for epoch in range(first_epoch, first_epoch + epochs):
         sgd.mask(masking(epoch, model))
         rows = _rows(order(epoch), data, model.n_networks)
-        if rows.shape[1] % batch_size == 1:
+        if (rows.shape[1] - 1) % batch_size == 0:
             _check_batch_of_one(model, data, rows.shape[1], batch_size)
         model.train(True)
         for x, y in _batches(data, rows, model.n_networks, batch_size):

@@ -142,6 +142,7 @@ BAD = [
         lambda: fit(single(nn.Sequential(LINEAR, nn.BatchNorm1d(3))), batch_size=199),
         "200 samples in batches of 199 leave one alone",
     ),
+    (lambda: fit(mlp([6, 3, 3], ONE, norm=BatchNorm), batch_size=1), "in batches of 1 leave one"),
     (lambda: mnist1d(0), "n_train is 0; give a whole number from 1 to 20000"),
     (lambda: mlp([6, 2.5, 3], ONE), "a width is 2.5"),
     (lambda: GroupNorm(4, ONE, True), "n_groups is True"),
