@@ -290,6 +290,8 @@ draws = {
     "high": lambda a: figure(S(y=[1, 2]), height=300 if a == 1 else 500),
     "row": lambda a: figure(S(y=[1, a], xaxis="x2"), S(y=[1, 2]), S(y=[1], xaxis="x3"),
         xaxis_domain=[0, 0.3], xaxis2={"domain": [0.35, 0.65]}, xaxis3={"domain": [0.7, 1]}),
+    "wide": lambda a: figure(S(y=[1, 10.0 ** (5 * a)], stackgroup="one"), margin_l=0,
+        yaxis={"automargin": True, "tickformat": "f"}),
     "free": lambda a: go.Figure(S(y=[1, 2]), {"height": 700} if a == 2 else {}),
 }""",
     "moved = {n: Explorer(d, a=[1, 2]) for n, d in draws.items()}\ndisplay(*moved.values())",
@@ -299,20 +301,20 @@ draws = {
 KEPT_LOOK = """([i]) => {
   const l = document.querySelectorAll('.nnopt-lab-figure')[i]._fullLayout;
   const axis = l.polar ? l.polar.radialaxis : null;
-  return JSON.parse(JSON.stringify([l.xaxis?.range, l.yaxis?.range, axis?.range, l.height]));
+  return JSON.parse(JSON.stringify([l.xaxis?.range, l.yaxis?.range, axis?.range, l.height, l._size.l]));
 }"""
 
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory, browser) -> Iterator[Lab]:
-    with run_through(tmp_path_factory.mktemp("state"), browser, KEPT, 20) as lab:
+    with run_through(tmp_path_factory.mktemp("state"), browser, KEPT, 22) as lab:
         lab.names = lab.ask_kernel("[*draws]")
         yield lab
         assert_silent(lab)
 
 
 def look(lab: Lab, name: str, *, alone: bool = False) -> list:
-    """Return the ranges of x, y and radius, and the height, as plotly.js has them now."""
+    """Return the ranges of x, y and radius, height and left margin, as plotly.js has them now."""
     return lab.page.evaluate(KEPT_LOOK, [lab.names.index(name) + alone * len(lab.names)])
 
 
@@ -361,7 +363,7 @@ def test_a_zoom_does_not_outlive_another_kind_of_axis(state, name):
     assert look(state, name) == look(state, name, alone=True)
 
 
-@pytest.mark.parametrize("name", ["reversed", "polar", "half", "high", "free"])
+@pytest.mark.parametrize("name", ["reversed", "polar", "half", "high", "free", "wide"])
 def test_each_stop_looks_as_it_does_alone(state, name):
     before = look(state, name)
     for a in (2, 1, 2):

@@ -72,6 +72,27 @@ function kindOf({ data, layout }, k) {
   return JSON.stringify([ranges, [...new Set(traces)].sort(), isAlone && k]);
 }
 
+// All of a figure of numbers but where its points are; nothing is like another kind of figure.
+function besidesPoints({ data, layout }) {
+  const isNumber = (item) => item === null || typeof item === "number";
+  const areNumbers = (list) => list?.dtype || (list ?? []).every(isNumber);
+  const text = JSON.stringify([data.map(({ x, y, ...others }) => others), layout]);
+  const isPlain = !/"category"|"transition"/.test(text);
+  return isPlain && data.every(({ x, y }) => areNumbers(x) && areNumbers(y)) ? text : NaN;
+}
+
+const ranges = (layout) => String(Object.values(layout).flatMap((axis) => axis?.range ?? []));
+
+// Axes and legend stay as they are, which takes plotly.js half the time, unless a range changes.
+async function movePoints(Plotly, paper, data, layout) {
+  const before = ranges(paper.layout);
+  const moved = { ...layout, transition: { duration: 0 } };
+  await Plotly.react(paper, data, moved, config);
+  if (paper.layout !== moved) return; // a newer one has come meanwhile
+  if (ranges(moved) !== before) await Plotly.react(paper, data, layout, config);
+  else paper.emit("plotly_afterplot");
+}
+
 // To who does not see it, a control of ipywidgets is a number without a name.
 function describe(control) {
   const name = control.get("description");
@@ -136,6 +157,7 @@ async function render({ model, el }) {
     const names = Object.keys(stops);
     let frame;
     let kind;
+    let besides;
     let nLoads = 0;
     const load = async () => {
       const number = ++nLoads;
@@ -154,12 +176,13 @@ async function render({ model, el }) {
         layout.uirevision ??= "kept"; // the learner's zoom outlives a move of the slider
         paper.style.minWidth = `${minimumWidth(layout)}px`;
         layout.height ??= layout.template?.layout?.height ?? 450; // or the highest so far stays
-        const next = kindOf(figure, k);
-        const draw = next === kind ? Plotly.react : Plotly.newPlot;
-        kind = next;
+        const isOfKind = kind === (kind = kindOf(figure, k));
+        const isAlike = besides === (besides = besidesPoints({ ...figure, layout }));
         paper.classList.toggle("nnopt-lab-clickable", figure.data.some((trace) => trace.meta));
-        draw(paper, named(figure.data), layout, config).catch(fail);
-        if (draw === Plotly.newPlot) paper.on("plotly_click", choose);
+        const drawn = [paper, named(figure.data), layout, config];
+        if (isOfKind && isAlike) movePoints(Plotly, ...drawn).catch(fail);
+        else (isOfKind ? Plotly.react : Plotly.newPlot)(...drawn).catch(fail);
+        if (!isOfKind) paper.on("plotly_click", choose);
         controls.forEach(describe);
         trouble.hidden = true;
       } catch (error) {
