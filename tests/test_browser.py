@@ -301,7 +301,8 @@ draws = {
 KEPT_LOOK = """([i]) => {
   const l = document.querySelectorAll('.nnopt-lab-figure')[i]._fullLayout;
   const axis = l.polar ? l.polar.radialaxis : null;
-  return JSON.parse(JSON.stringify([l.xaxis?.range, l.yaxis?.range, axis?.range, l.height, l._size.l]));
+  const found = [l.xaxis?.range, l.yaxis?.range, axis?.range, l.height, l._size.l];
+  return JSON.parse(JSON.stringify(found));
 }"""
 
 
