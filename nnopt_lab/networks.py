@@ -197,10 +197,18 @@ class Population(nn.Sequential):
         IndexError
             If there is no network i.
         TypeError
-            If a layer is neither stacked nor known to act on each number by itself.
+            If a layer does not know its ordinary layer nor is known to act on each number by
+            itself, or the population or a layer does more than its type says, as by a hook.
         """
         _check_index(i, self.n_networks)
+        if type(self).forward is not Population.forward:
+            raise TypeError(
+                f"{type(self).__name__} has a forward of its own, which an nn.Sequential would not "
+                "have; unstack a Population."
+            )
         self._check_layers(ELEMENTWISE)
+        for name, module in self.named_modules():
+            _check_plain(name, module)
         network = nn.Sequential(*map(_ordinary, self))
         state = {name: stacked[i] for name, stacked in self.state_dict().items()}
         network.to(next(iter(state.values())))
@@ -248,8 +256,10 @@ class Population(nn.Sequential):
         for module in self.modules():
             own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
             held += own
-            is_known = not unstacked or isinstance(module, Population) or type(module) in unstacked
-            if not isinstance(module, Stacked) and (own or not is_known):
+            is_known = not unstacked or module is self or type(module) in unstacked
+            if isinstance(module, Stacked):  # a subclass may compute anything else
+                is_known = not unstacked or "unstack" in vars(type(module))
+            if not is_known or (own and not isinstance(module, Stacked)):
                 raise TypeError(
                     f"the population holds {type(module).__name__}, and it is not known what of it "
                     "is one network's; build it of Stacked layers and of "
@@ -367,14 +377,18 @@ def chain(network: nn.Module) -> list[nn.Module]:
     if len({*owners}) < len(owners):
         raise TypeError("the network uses a layer or a parameter twice; give each place its own.")
     for name, module in network.named_modules():
-        hooks = (module._forward_hooks, module._forward_pre_hooks)
-        if is_computed(module) or any(hooks) or "forward" in vars(module):
-            raise TypeError(
-                f"layer {name!r}, {type(module).__name__}, does more than its type says: by a "
-                "hook, or by a weight made of others. Make it plain first, as by "
-                "torch.nn.utils.prune.remove(layer, 'weight')."
-            )
+        _check_plain(name, module)
     return layers
+
+
+def _check_plain(name: str, module: nn.Module) -> None:
+    hooks = (module._forward_hooks, module._forward_pre_hooks)
+    if is_computed(module) or any(hooks) or "forward" in vars(module):
+        raise TypeError(
+            f"layer {name!r}, {type(module).__name__}, does more than its type says: by a hook, or "
+            "by a weight made of others. Make it plain first, as by "
+            "torch.nn.utils.prune.remove(layer, 'weight')."
+        )
 
 
 def kept(model: nn.Module, masks: Masks) -> dict[str, Tensor]:

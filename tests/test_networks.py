@@ -1,10 +1,13 @@
 import copy
+import random
+from functools import partial
 
 from nnopt_lab.grid import grid
 from nnopt_lab.networks import (
     INITIALISATIONS,
     BatchNorm,
     GroupNorm,
+    Linear,
     Population,
     Stacked,
     kept,
@@ -226,7 +229,7 @@ def test_bad_input_is_refused():
         mlp([5, 7, 3], RUNS, norm=BatchNorm)(torch.randn(3, 1, 5))
 
 
-class Scaled(nn.Linear):
+class Scaled(Linear):
     def forward(self, x):
         return 2 * super().forward(x)
 
@@ -234,6 +237,60 @@ class Scaled(nn.Linear):
 class Residual(Population):
     def forward(self, x):
         return super().forward(x) + x
+
+
+def scaled():
+    (first,) = mlp([4, 4], RUNS)
+    return Population(Scaled(first.weight, first.bias))
+
+
+def hooked():
+    model = mlp([4, 4], RUNS)
+    model[0].register_forward_hook(lambda _layer, _inputs, outputs: 2 * outputs)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (scaled, "the population holds Scaled"),
+        (hooked, "layer '0', Linear, does more than its type says"),
+        (lambda: Residual(*mlp([4, 4], RUNS)), "Residual has a forward of its own"),
+        (lambda: Population(mlp([4, 4], RUNS)), "the population holds Population"),
+    ],
+)
+def test_what_computes_more_than_its_layers_say_is_not_unstacked(make, message):
+    with pytest.raises(TypeError, match=message):
+        make().unstack(0)
+
+
+def random_population(seed):
+    chance = random.Random(seed)
+    widths = [chance.randint(1, 7) for _ in range(chance.randint(2, 5))]
+    norms = [None, BatchNorm, partial(BatchNorm, momentum=None), GroupNorm]
+    layers = mlp(
+        widths, RUNS, norm=chance.choice(norms),
+        norm_at=chance.choice(["before layer", "before relu", "after relu"]),
+        initialisation=chance.choices([*INITIALISATIONS], k=3),
+    )  # fmt: skip
+    kinds = [nn.ReLU, nn.LeakyReLU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.Dropout]
+    swapped = [chance.choice(kinds)() if isinstance(own, nn.ReLU) else own for own in layers]
+    model = Population(*swapped).double()
+    for parameter in model.parameters():
+        parameter.requires_grad_(chance.random() < 0.7)
+    for _ in range(2):
+        model(torch.randn(3, 16, widths[0], dtype=torch.float64))  # running statistics move
+    return model.eval(), torch.randn(3, 9, widths[0], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_of_random_populations_copies_and_single_networks_compute_the_same(seed):
+    model, x = random_population(seed)
+    outputs, order = model(x), torch.tensor([2, 0, 0, 1])
+    slack = 1e-10 * (1 + outputs.abs().max())
+    assert (model.take(order)(x[order]) - outputs[order]).abs().max() <= slack
+    for i in range(3):
+        assert (model.unstack(i)(x[i]) - outputs[i]).abs().max() <= slack
 
 
 def test_a_copy_is_frozen_where_the_original_is():
