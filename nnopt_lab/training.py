@@ -219,6 +219,10 @@ def _check_data(model: Model, data: Data, runs: Grid) -> None:
         raise ValueError(
             f"the model holds {model.n_networks} networks, the grid names {len(runs)}."
         )
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(
+            "the model has no parameter to train: set requires_grad of some, or evaluate it."
+        )
     for name in ("train", "validation", "test"):
         x, y = getattr(data, f"x_{name}"), getattr(data, f"y_{name}")
         where = f" in {name}"
@@ -286,6 +290,8 @@ class _SGD:
     def __init__(self, model: Model, momentum: float, weight_decay: float) -> None:
         self.model = model
         self.parameters = dict(model.named_parameters())
+        self.example = next(iter(self.parameters.values()))
+        self.n_networks = model.n_networks
         self.velocities = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
         self.masks: dict[str, Tensor] = {}
         self.momentum = momentum
@@ -302,19 +308,22 @@ class _SGD:
 
     def broadcast(self, rate: float | Tensor) -> Tensor:
         """Return the learning rate as (K,), on the model's device."""
-        example = next(iter(self.parameters.values()))
+        is_bool = isinstance(rate, bool)
+        if isinstance(rate, int | float) and not is_bool and rate >= 0:
+            # Most are, and the checks of a tensor take as long as a layer.
+            return self.example.new_full((self.n_networks,), float(rate))
         try:
-            rates = torch.as_tensor(rate, dtype=example.dtype, device=example.device)
+            rates = torch.as_tensor(rate, dtype=self.example.dtype, device=self.example.device)
         except (TypeError, ValueError, RuntimeError):
             rates = torch.tensor(torch.nan)
-        if isinstance(rate, bool) or not bool((rates >= 0).all()):
+        if is_bool or not bool((rates >= 0).all()):
             raise ValueError(f"the learning rate is {rate!r}; give a number from 0.")
-        if rates.ndim > 1 or rates.numel() not in (1, self.model.n_networks):
+        if rates.ndim > 1 or rates.numel() not in (1, self.n_networks):
             raise ValueError(
                 f"the learning rate has shape {tuple(rates.shape)}; give one number, or "
-                f"{self.model.n_networks}, one for each network."
+                f"{self.n_networks}, one for each network."
             )
-        return rates.expand(self.model.n_networks)
+        return rates.expand(self.n_networks)
 
     @torch.no_grad()
     def update(self, rate: Tensor) -> None:

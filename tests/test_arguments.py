@@ -95,12 +95,18 @@ class Column(nn.Linear):
         return super().forward(x)[:, 0]
 
 
+def frozen():
+    return nn.Linear(6, 3).requires_grad_(False)
+
+
 # What a user may give by mistake, and the words of the error.
 BAD = [
     (lambda: fit(nn.Linear(6, 3)), "the model is Linear; .* single"),
     (lambda: evaluate(LINEAR, DATA.x_test, DATA.y_test), "the model is Linear; .* single"),
     (lambda: fit(single(Pair(6, 3))), "the module returned tuple for 1 samples"),
     (lambda: fit(single(Column(6, 3))), r"the module returned Tensor of shape \(1,\)"),
+    (lambda: fit(single(nn.Flatten())), "the model has no parameter to train"),
+    (lambda: fit(single(frozen())), "the model has no parameter to train"),
     (lambda: fit(runs=ONE, model=mlp([6, 3], TWO)), "holds 2 networks, the grid names 1"),
     (lambda: fit(epochs=0), "epochs is 0; give a whole number from 1"),
     (lambda: fit(epochs=1.0), "epochs is 1.0; give a whole number from 1"),

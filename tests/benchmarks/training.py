@@ -97,6 +97,44 @@ def products(features_first: bool = True) -> float:
     return K * steps / (time.perf_counter() - start)
 
 
+def evaluation() -> float:
+    """Evaluate on samples that all networks share; return networks times 200 samples a second."""
+    from nnopt_lab.grid import grid
+    from nnopt_lab.networks import mlp
+    from nnopt_lab.training import evaluate
+
+    import torch
+
+    model = mlp(WIDTHS, grid(seed=range(K)))
+    x, y = torch.randn(10_000, WIDTHS[0]), torch.randint(0, 10, (10_000,))
+    batches, start = 0, time.perf_counter()
+    while time.perf_counter() - start < SECONDS:
+        evaluate(model, x, y)
+        batches += len(x) // 200
+    return K * batches / (time.perf_counter() - start)
+
+
+def forward_products(one_first: bool = False) -> float:
+    """Do only the products of an evaluation; the first layer as one, or network by network."""
+    import nnopt_lab  # noqa: F401  the same settings as ours
+
+    import torch
+
+    weights = [torch.randn(K, outputs, inputs) for inputs, outputs in pairwise(WIDTHS)]
+    x = torch.randn(1, WIDTHS[0], 200)
+    batches, start = 0, time.perf_counter()
+    while time.perf_counter() - start < SECONDS:
+        first = weights[0]
+        if one_first:
+            activations = (first.flatten(0, 1) @ x[0]).unflatten(0, first.shape[:2])
+        else:
+            activations = torch.bmm(first, x.expand(K, -1, -1))
+        for weight in weights[1:]:
+            activations = torch.bmm(weight, activations)
+        batches += 1
+    return K * batches / (time.perf_counter() - start)
+
+
 def busy() -> float:
     """Compute in plain Python."""
     start, steps = time.perf_counter(), 0
@@ -110,6 +148,9 @@ WORK = {
     "population": population,
     "products": products,
     "samples first": partial(products, features_first=False),
+    "evaluation": evaluation,
+    "its products": forward_products,
+    "first as one": partial(forward_products, one_first=True),
     "busy": busy,
 }
 
@@ -135,17 +176,20 @@ def compare(rounds: int) -> None:
         busy_before.append(others())
         for work, rates in found.items():
             rates.append(rate(start(work)))
-    print(f"network-steps a second, {K} networks, median of {rounds} (lowest to highest)")
+    print(f"network-steps a second, {K} networks, median of {rounds} (lowest to highest);")
+    print("in evaluation, steps of 200 samples")
     for work, rates in found.items():
         print(
             f"  {work:13s} {statistics.median(rates):7.0f} ({min(rates):.0f} to {max(rates):.0f})"
         )
-    for other, name in (
-        ("loop", "times the loop"),
-        ("products", "of the rate of its products alone"),
-        ("samples first", "of the rate of the same products, stored samples first"),
+    for ours, other, name in (
+        ("population", "loop", "times the loop"),
+        ("population", "products", "of the rate of its products alone"),
+        ("population", "samples first", "of the rate of the same products, stored samples first"),
+        ("evaluation", "its products", "of the rate of its products alone, in evaluation"),
+        ("evaluation", "first as one", "of the same with the first layer as one product"),
     ):
-        ratios = [a / b for a, b in zip(found["population"], found[other], strict=True)]
+        ratios = [a / b for a, b in zip(found[ours], found[other], strict=True)]
         print(f"  {statistics.median(ratios):.2f} {name} ({min(ratios):.2f} to {max(ratios):.2f})")
     print(f"  {described(busy_before, found['products'])}")
 
