@@ -52,6 +52,16 @@ def frozen_parameters(net):
         parameter.requires_grad_(False)
 
 
+def frozen_without_averages(net):
+    net[1].track_running_stats = False
+    frozen_parameters(net)
+
+
+def frozen_last(net):
+    LESSON._solve_freeze(net)
+    net[4].requires_grad_(False)
+
+
 def frozen_all(net):
     net.eval()
     net.requires_grad_(False)
@@ -91,10 +101,12 @@ WRONG = [
     ("forward", (lambda x, g, b, e: x[0],), "it must have (6, 4)"),
     ("running", (running(False),), "weight of the new batch"),
     ("running", (running(correction=0),), "n - 1"),
+    ("running", (lambda m, v, x, momentum: LESSON._solve_running(m, v, x, 0.1),), "off by"),
     ("running", (lambda mean, variance, x, momentum: x.mean(0),), "Return two tensors"),
     ("folding", (folded(lambda b, m, s, beta: b),), "goes through batch norm"),
     ("folding", (folded(lambda b, m, s, beta: beta - m * s),), "old bias is lost"),
     ("folding", (folded(lambda b, m, s, beta: b - m + beta),), "not scaled"),
+    ("folding", (lambda *parts: LESSON._solve_fold(*parts[:-1], 0.0),), "eps is missing"),
     ("folding", (lambda w, b, *rest: w,), "Return two tensors"),
     ("pair", (lambda a, b: (2**-0.5, -(2**-0.5)) if a > b else (-(2**-0.5), 2**-0.5),), "n - 1"),
     ("pair", (lambda a, b: (1.0, -1.0),), "-1 is right"),
@@ -114,6 +126,8 @@ WRONG = [
     ("drift", ("c", frozen_parameters), "still moves the averages"),
     ("drift", ("c", lambda net: net[1].eval()), "still get gradients"),
     ("drift", ("c", frozen_all), "go on learning"),
+    ("drift", ("c", frozen_last), "go on learning"),
+    ("drift", ("c", frozen_without_averages), "normalises by the batch"),
     ("drift", ("c", frozen_too_much), "Dropout"),
     ("left_behind", ("b", LESSON._solve_average), "normalise by nothing"),
     ("left_behind", ("c", LESSON._solve_average), "near them"),

@@ -75,11 +75,6 @@ WRONG = [
 ]  # fmt: skip
 
 
-def test_right_answers_in_other_styles_are_right():
-    assert LESSON.loop.check(["b", "c", "a"], LESSON._solve_loop).outcome == "right"
-    assert LESSON.rate.check(lambda *a: f"{LESSON._solve_rate(*a)}").outcome == "right"
-
-
 def test_the_experiment_tells_a_decay_to_zero_from_the_best_constant_rate():
     ahead = LESSON.ahead
     assert ahead.solution().feedback.outcome == "right"

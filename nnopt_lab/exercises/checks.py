@@ -1,6 +1,7 @@
 """What checks of a learner's answer share: each raises ``Wrong`` with a reason, or returns."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,6 +68,22 @@ def expect(
     raise Wrong(otherwise or f"{where} you give {found:.5g}; {expected:.5g} is right.")
 
 
+def two_parts(result: Any, what: str) -> tuple[Any, Any]:
+    """Return the two parts of a learner's result, in whatever they come.
+
+    Parameters
+    ----------
+    result : object
+    what : str
+        What was asked for: ``"two tensors: the mean and the variance"``.
+    """
+    try:
+        first, second = result
+    except (TypeError, ValueError):
+        raise Wrong(f"Return {what}; this is a {type(result).__name__}.") from None
+    return first, second
+
+
 def tensor(result: Any, shape: tuple[int, ...], what: str) -> Tensor:
     """Return a learner's result, a tensor or what can be made one, in the shape it must have."""
     try:
@@ -84,13 +101,15 @@ def diagnosed(diagnosis: Any, right: str, reasons: Mapping[str, str]) -> None:
     Parameters
     ----------
     diagnosis : object
-        What the learner gave, in any style: ``"b"``, ``"(B)"``, ``["b"]``, ``"b, c, a"``.
+        What the learner gave, in any style: ``"b"``, ``"(B)"``, ``["b"]``, ``"b, c, a"``,
+        ``"Patient b"``.
     right : str
         The right letter, or letters in their order.
     reasons : mapping of str to str
         Why each other one is wrong.
     """
-    given = "".join(filter(str.isalpha, str(diagnosis).lower()))
+    words = re.findall("[a-z]+", str(diagnosis).lower())
+    given = "".join(word for word in words if len(word) == 1) or "".join(words)
     if given != right:
         known = reasons.get(given, f"Give one of the letters {sorted([right, *reasons])}.")
         raise Wrong(f"Diagnosis {diagnosis!r}: {known}")

@@ -359,6 +359,8 @@ def unbeaten(my_front: Rule) -> str:
     cases += [tuple(generator.integers(0, 6, (2, 12)).tolist()) for _ in range(3)]
     for costs, gains in cases:
         given = my_front(list(costs), list(gains))
+        if np.asarray(given).dtype == bool:
+            raise Wrong("Return the numbers of recipes, as in [0, 2], not true and false for each.")
         try:
             mine = sorted({int(i) for i in given})
         except (TypeError, ValueError):

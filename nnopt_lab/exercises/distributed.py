@@ -8,7 +8,7 @@ from typing import Any
 
 from nnopt_lab.distributed import launch, ranks, scaling
 from nnopt_lab.distributed import ring as rings
-from nnopt_lab.exercises.checks import diagnosed, expect, tensor
+from nnopt_lab.exercises.checks import diagnosed, expect, tensor, two_parts
 from nnopt_lab.exercises.exercise import Exercise, Wrong
 from nnopt_lab.explorer import Prediction, Stops
 from nnopt_lab.figures.distributed import ROUNDING
@@ -447,8 +447,9 @@ def _solve_ring(n: int) -> list[list[tuple[int, int, int, bool]]]:
 def ring(my_ring: Rule) -> str:
     """Check a schedule of messages by running it on simulated ranks."""
     for n in (2, 3, 4, 7):
+        made = my_ring(n)
         try:
-            steps = [[_message(each, n) for each in messages] for messages in my_ring(n)]
+            steps = [[_message(each, n) for each in messages] for messages in made]
         except TypeError:
             raise Wrong("Return a list of steps, each a list of messages.") from None
         numbers = np.random.default_rng(n).integers(1, 100, (n, n)).astype(float)
@@ -478,6 +479,8 @@ def ring(my_ring: Rule) -> str:
 
 
 def _message(given: Any, n: int) -> rings.Message:
+    if isinstance(given, rings.Message):
+        return given
     try:
         sender, receiver, chunk, adds = given
         return rings.Message(int(sender), int(receiver), int(chunk), bool(adds))
@@ -593,9 +596,8 @@ def means(diagnosis: Any, mended: Rule) -> str:
         right = sum(losses) / 2, sum(gradients) / 2
         for rank, pair in enumerate(found):
             where = f"Losses {losses}, gradients {gradients}: rank {rank}"
-            if not isinstance(pair, tuple | list) or len(pair) != 2:
-                raise Wrong(f"{where} returns {pair!r}; return mean loss and mean gradient.")
-            for given, value, name in zip(pair, right, ("loss", "gradient"), strict=True):
+            parts = two_parts(pair, "mean loss and mean gradient")
+            for given, value, name in zip(parts, right, ("loss", "gradient"), strict=True):
                 mistakes = {2 * value: "That is the sum over both ranks."}
                 expect(given, value, f"{where}, mean {name}:", mistakes)
     return (
@@ -630,10 +632,8 @@ def together(diagnosis: Any, mended: Rule) -> str:
     for n in (2, 5):
         x = torch.randn(n, 50, 3, generator=generator) * 2 + 3 * torch.arange(n).view(n, 1, 1)
         own = x.mean(1), x.var(1, correction=0)
-        try:
-            mean, variance = mended(*(each.clone() for each in own))
-        except (TypeError, ValueError):
-            raise Wrong("Return a mean and a variance.") from None
+        result = mended(*(each.clone() for each in own))
+        mean, variance = two_parts(result, "a mean and a variance")
         mean, variance = tensor(mean, (3,), "The mean"), tensor(variance, (3,), "The variance")
         where = f"With {n} workers"
         if not torch.allclose(mean.float(), x.mean((0, 1)), atol=1e-3):

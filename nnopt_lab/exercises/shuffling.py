@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations, product
 from typing import Any
 
-from nnopt_lab.exercises.checks import diagnosed, expect, tensor
+from nnopt_lab.exercises.checks import diagnosed, expect, tensor, two_parts
 from nnopt_lab.exercises.exercise import Exercise, Wrong
 from nnopt_lab.explorer import Prediction, Stops
 from nnopt_lab.statistics import Findings, Verdict, interval, paired
@@ -353,9 +353,8 @@ def together(my_shuffle: Rule) -> str:
     orders = []
     for seed in range(5):
         given = x.clone(), y.clone()
-        parts = my_shuffle(*given, Generator().manual_seed(seed))
-        if not isinstance(parts, tuple | list) or len(parts) != 2:
-            raise Wrong("Return two tensors: the inputs and the labels.")
+        result = my_shuffle(*given, Generator().manual_seed(seed))
+        parts = two_parts(result, "two tensors: the inputs and the labels")
         if not (torch.equal(x, given[0]) and torch.equal(y, given[1])):
             raise Wrong("Your function changes the tensors it is given; return new ones.")
         inputs = tensor(parts[0], (40, 2), "The inputs")
@@ -367,8 +366,9 @@ def together(my_shuffle: Rule) -> str:
         orders.append(labels)
     if _is_turned(orders[0].tolist(), y.tolist()):
         raise Wrong("They come out as they went in, or only begin elsewhere: nothing is mixed.")
-    again = my_shuffle(x, y, Generator().manual_seed(0))[1]
-    if torch.equal(orders[0], orders[1]) or not torch.equal(orders[0], torch.as_tensor(again)):
+    _, again = my_shuffle(x, y, Generator().manual_seed(0))
+    repeats = torch.equal(orders[0], torch.as_tensor(again).long())
+    if torch.equal(orders[0], orders[1]) or not repeats:
         raise Wrong("The order must come from the generator you are handed, and from it alone.")
     return "One permutation, used for both: in symbols, P X and P y with the same matrix P."
 
@@ -444,7 +444,7 @@ def buffer(my_buffer: Rule) -> str:
                 f"With size {size} no item ever comes {2 * size} places late: you shuffle block by "
                 "block. A buffer takes a new item in for each one that it gives out."
             )
-        if early < 0.8 * min(size, n) - 1:
+        if early < (size - 1 if size <= n / 3 else 0.8 * min(size, n) - 1):
             raise Wrong(
                 f"With size {size} no item comes more than {early} places early: it is too "
                 "small, or nothing is drawn from it."
