@@ -61,6 +61,41 @@ def from_zero(name: str, value: Any, most: float = math.inf) -> float | Tensor:
     return _checked(name, value, operator.ge, most, f"from 0{limit}")
 
 
+def check_samples(x: Tensor, y: Tensor, where: str = "") -> None:
+    """Check inputs (samples, ...) and classes (samples,) of a set.
+
+    Parameters
+    ----------
+    x, y : Tensor
+    where : str
+        Which set, for the error: ``" in test"``.
+
+    Raises
+    ------
+    TypeError
+        If they are no tensors.
+    ValueError
+        If there are no samples, not as many classes as inputs, or a class is no whole number from
+        0.
+    """
+    if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
+        kinds = f"{type(x).__name__} and {type(y).__name__}"
+        raise TypeError(f"inputs and classes{where} are {kinds}; give tensors.")
+    if x.ndim == 0 or y.ndim == 0 or not 0 < len(x) == len(y):
+        raise ValueError(
+            f"inputs and classes{where} have shapes {tuple(x.shape)} and {tuple(y.shape)}; give "
+            "equally many, and one or more."
+        )
+    is_whole = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
+    if y.ndim != 1 or not is_whole:
+        raise ValueError(
+            f"the classes{where} have shape {tuple(y.shape)} and type {y.dtype}; give whole "
+            "numbers of shape (samples,)."
+        )
+    if int(y.min()) < 0:
+        raise ValueError(f"a class{where} is {int(y.min())}; give whole numbers from 0.")
+
+
 def _checked(
     name: str, value: Any, compare: Callable[[Any, Any], Any], most: float, allowed: str
 ) -> float | Tensor:

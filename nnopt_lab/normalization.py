@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from typing import NamedTuple
 
-from nnopt_lab.arguments import whole
+from nnopt_lab.arguments import check_samples, whole
 from nnopt_lab.networks import Model, Population, chain, modes_kept
 
 import torch
@@ -240,9 +240,10 @@ def accuracy_in_batches(
 
     Raises
     ------
-    ValueError
-        If there is no whole batch.
+    TypeError, ValueError
+        If inputs and classes do not fit each other, or there is no whole batch.
     """
+    check_samples(x, y)
     batch_size = whole("batch_size", batch_size, most=len(x))
     n = len(x) // batch_size * batch_size
     with in_mode(model, training=training):
@@ -263,20 +264,23 @@ def recalibrate(model: Model, x: Tensor, batch_size: int = 200) -> None:
         Training inputs, shape (samples, features), in no particular order.
     batch_size : int
     """
+    batch_size = whole("batch_size", batch_size)
     norms = [m for m in model.modules() if getattr(m, "running_mean", None) is not None]
     momenta = [norm.momentum for norm in norms]
     if not norms:
         return
-    with modes_kept(model):
-        model.train(False)  # dropout is off
-        for norm in norms:
-            norm.train(True)
-            norm.num_batches_tracked.zero_()  # type: ignore[operator]
-            norm.momentum = None  # type: ignore[assignment]
-        for batch in x.split(batch_size):
-            model(batch.unsqueeze(0))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+    try:
+        with modes_kept(model):
+            model.train(False)  # dropout is off
+            for norm in norms:
+                norm.train(True)
+                norm.num_batches_tracked.zero_()  # type: ignore[operator]
+                norm.momentum = None  # type: ignore[assignment]
+            for batch in x.split(batch_size):
+                model(batch.unsqueeze(0))
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 def fold(network: nn.Sequential) -> nn.Sequential:

@@ -14,7 +14,7 @@ how mixed         ``class_entropy`` of each batch, ``expected_class_entropy`` of
 import math
 from collections.abc import Callable, Sequence
 
-from nnopt_lab.arguments import whole
+from nnopt_lab.arguments import check_samples, whole
 
 import numpy as np
 import torch
@@ -291,7 +291,14 @@ def class_entropy(y: Tensor, order: Tensor, batch_size: int) -> Tensor:
     -------
     Tensor
         Shape (..., batches).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the classes are none, or there is no whole batch.
     """
+    check_samples(y, y)
+    batch_size = whole("batch_size", batch_size, most=order.shape[-1])
     classes = y[order].unfold(-1, batch_size, batch_size)
     counts = (classes.unsqueeze(-1) == torch.arange(int(y.max()) + 1)).sum(-2)
     share = counts.double() / batch_size
@@ -310,6 +317,8 @@ def expected_class_entropy(y: Tensor, batch_size: int) -> float:
         Classes, whole numbers from 0, shape (samples,).
     batch_size : int
     """
+    check_samples(y, y)
+    batch_size = whole("batch_size", batch_size, most=len(y))
     drawn = torch.arange(batch_size + 1, dtype=torch.float64)
     share = drawn / batch_size
     bits = -torch.xlogy(share, share) / math.log(2)

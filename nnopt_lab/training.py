@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 
-from nnopt_lab.arguments import from_zero, whole
+from nnopt_lab.arguments import check_samples, from_zero, whole
 from nnopt_lab.data import Data
 from nnopt_lab.grid import Grid
 from nnopt_lab.networks import Masks, Model, check_model, kept, modes_kept
@@ -58,7 +58,7 @@ def evaluate(model: Model, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         0.
     """
     check_model(model)
-    _check_samples(x, y)
+    check_samples(x, y)
     sums: float | Tensor = 0.0  # in float64, whatever the model computes in
     with modes_kept(model):
         model.train(False)
@@ -71,26 +71,6 @@ def evaluate(model: Model, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             sums = sums + torch.stack([losses.sum(1), right.sum(1)]).to("cpu", torch.float64)
     loss, accuracy = (sums / len(x)).to(outputs.device, outputs.dtype)  # type: ignore[union-attr]
     return loss, accuracy
-
-
-def _check_samples(x: Tensor, y: Tensor, where: str = "") -> None:
-    """Check inputs and classes of a set that ``where`` names, as in `` of the test set``."""
-    if not (isinstance(x, Tensor) and isinstance(y, Tensor)):
-        kinds = f"{type(x).__name__} and {type(y).__name__}"
-        raise TypeError(f"inputs and classes{where} are {kinds}; give tensors.")
-    if x.ndim == 0 or y.ndim == 0 or not 0 < len(x) == len(y):
-        raise ValueError(
-            f"inputs and classes{where} have shapes {tuple(x.shape)} and {tuple(y.shape)}; give "
-            "equally many, and one or more."
-        )
-    is_whole = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
-    if y.ndim != 1 or not is_whole:
-        raise ValueError(
-            f"the classes{where} have shape {tuple(y.shape)} and type {y.dtype}; give whole "
-            "numbers of shape (samples,)."
-        )
-    if int(y.min()) < 0:
-        raise ValueError(f"a class{where} is {int(y.min())}; give whole numbers from 0.")
 
 
 def n_steps(data: Data, epochs: int, batch_size: int = 64) -> int:
@@ -226,7 +206,7 @@ def _check_data(model: Model, data: Data, runs: Grid) -> None:
     for name in ("train", "validation", "test"):
         x, y = getattr(data, f"x_{name}"), getattr(data, f"y_{name}")
         where = f" in {name}"
-        _check_samples(x, y, where)
+        check_samples(x, y, where)
         if x.shape[1:] != data.x_train.shape[1:] or x.dtype != data.x_train.dtype:
             raise ValueError(
                 f"a sample{where} has shape {tuple(x.shape[1:])} and type {x.dtype}, one in train "
@@ -263,11 +243,13 @@ def _rows(order: Tensor, data: Data, n_networks: int) -> Tensor:
             f"the order has shape {tuple(torch.as_tensor(order).shape)}; give (m,) or "
             f"({n_networks}, m), m from 1."
         )
-    n = len(data.x_train)
-    if rows.dtype not in (torch.int32, torch.int64) or rows.min() < 0 or rows.max() >= n:
+    n, kind = len(data.x_train), rows.dtype
+    is_whole = not (kind.is_floating_point or kind.is_complex or kind == torch.bool)
+    rows = rows.long() if is_whole else rows
+    if not is_whole or rows.min() < 0 or rows.max() >= n:
         raise ValueError(
-            f"the order holds {rows.dtype} from {rows.min()} to {rows.max()}; give whole numbers "
-            f"from 0 to {n - 1}, places of training samples."
+            f"the order holds {kind} from {rows.min()} to {rows.max()}; give whole numbers from 0 "
+            f"to {n - 1}, places of training samples."
         )
     return rows.to(data.x_train.device)
 

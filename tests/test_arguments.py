@@ -6,7 +6,9 @@ from nnopt_lab.arguments import above_zero, from_zero, whole
 from nnopt_lab.data import Data, mnist1d
 from nnopt_lab.grid import grid
 from nnopt_lab.networks import BatchNorm, GroupNorm, mlp, single
+from nnopt_lab.normalization import accuracy_in_batches, recalibrate
 from nnopt_lab.recording import Recorder
+from nnopt_lab.shuffling import class_entropy, expected_class_entropy
 from nnopt_lab.training import evaluate, n_steps, train
 
 import numpy as np
@@ -99,6 +101,8 @@ def frozen():
     return nn.Linear(6, 3).requires_grad_(False)
 
 
+NORMED = mlp([6, 4, 3], ONE, norm=BatchNorm)
+
 # What a user may give by mistake, and the words of the error.
 BAD = [
     (lambda: fit(nn.Linear(6, 3)), "the model is Linear; .* single"),
@@ -149,6 +153,12 @@ BAD = [
         "200 samples in batches of 199 leave one alone",
     ),
     (lambda: fit(mlp([6, 3, 3], ONE, norm=BatchNorm), batch_size=1), "in batches of 1 leave one"),
+    (lambda: accuracy_in_batches(NORMED, DATA.x_test, DATA.y_test[1:], 9), "give equally many"),
+    (lambda: accuracy_in_batches(NORMED, DATA.x_test, DATA.y_test, 0), "batch_size is 0"),
+    (lambda: recalibrate(NORMED, DATA.x_test, 2.5), "batch_size is 2.5"),
+    (lambda: class_entropy(torch.tensor([0, -1]), torch.arange(2), 1), "a class is -1"),
+    (lambda: class_entropy(DATA.y_test, torch.arange(9), 10), "batch_size is 10; .* 1 to 9"),
+    (lambda: expected_class_entropy(DATA.y_test.float(), 2), "give whole numbers of shape"),
     (lambda: mnist1d(0), "n_train is 0; give a whole number from 1 to 20000"),
     (lambda: mlp([6, 2.5, 3], ONE), "a width is 2.5"),
     (lambda: GroupNorm(4, ONE, True), "n_groups is True"),
@@ -202,7 +212,7 @@ def test_numbers_of_numpy_train_as_those_of_python_do():
     assert mine.equals(plain)
 
 
-@pytest.mark.parametrize("kind", [list, np.array, torch.tensor])
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor, np.uint8])
 def test_an_order_may_be_a_list_or_an_array(kind):
     def order(epoch):
         return np.random.default_rng(epoch).permutation(200).tolist()

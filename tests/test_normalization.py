@@ -237,3 +237,11 @@ def test_a_linear_layer_without_bias_is_folded_too():
 def test_what_cannot_be_folded_is_refused(network, message):
     with pytest.raises(ValueError, match=message):
         normalization.fold(deepcopy(network))
+
+
+def test_after_an_error_the_averages_follow_as_fast_as_before():
+    model = mlp([5, 7, 3], grid(seed=[0]), norm=BatchNorm)
+    with pytest.raises(ValueError, match="more than 1 value"):
+        normalization.recalibrate(model, torch.randn(5, 5), 2)
+    assert model[1].momentum == 0.1
+    assert all(layer.training for layer in model)
