@@ -91,6 +91,91 @@ def apply_no_remove(network):
     }
 
 
+def counts_by_filling(weight):
+    weight[weight != 0] = 1
+    return 1 - weight.mean()
+
+
+def rounded_down(weight, share):
+    return LESSON._solve_mask(weight, int(share * weight.numel()) / weight.numel())
+
+
+def only_rows_of_columns(mask, generator):
+    columns = [c[torch.randperm(len(c), generator=generator)] for c in mask.T]
+    return torch.stack(columns, 1)
+
+
+def shifted(mask, generator):
+    by = int(torch.randint(1, mask.numel(), (1,), generator=generator))
+    return mask.flatten().roll(by).view(mask.shape)
+
+
+def elsewhere(mask, generator):
+    free = (~mask.flatten()).nonzero()[:, 0]
+    order = torch.randperm(len(free), generator=generator)
+    control = torch.zeros(mask.numel(), dtype=torch.bool)
+    control[free[order[: int(mask.sum())]]] = True
+    return control.view(mask.shape)
+
+
+def in_place(mask, generator):
+    return mask.copy_(LESSON._solve_control(mask, generator))
+
+
+def in_halves(network, masks, x, y):
+    for inputs, targets in zip(x.split(32), y.split(32), strict=True):
+        trained(network, masks, inputs, targets)
+
+
+def one_batch_again(network, masks, x, y):
+    for _ in range(10):
+        trained(network, masks, x[:64], y[:64])
+
+
+def never_zeroed(network, masks, x, y):
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+    for inputs, targets in zip(x.split(64), y.split(64), strict=True):
+        nn.functional.cross_entropy(network(inputs), targets).backward()
+        optimizer.step()
+        pruning.apply(network, masks)
+
+
+def biases_only(network, masks, x, y):
+    optimizer = torch.optim.SGD([network[0].bias, network[2].bias], lr=0.1)
+    for inputs, targets in zip(x.split(64), y.split(64), strict=True):
+        network.zero_grad()
+        nn.functional.cross_entropy(network(inputs), targets).backward()
+        optimizer.step()
+
+
+def chosen_anew(network, masks, x, y):
+    for inputs, targets in zip(x.split(64), y.split(64), strict=True):
+        step_down(network, inputs, targets, lr=3)
+        pruning.apply(network, pruning.keep_largest(pruning.magnitude(network), 0.8))
+
+
+def cut_more(network, masks, x, y):
+    in_batches(trained)(network, masks, x, y)
+    pruning.apply(network, pruning.keep_largest(pruning.magnitude(network), 0.9))
+
+
+def trained(network, masks, inputs, targets):
+    step_down(network, inputs, targets)
+    pruning.apply(network, masks)
+
+
+def in_double(network):
+    return {name: value.double() for name, value in LESSON._solve_file(network).items()}
+
+
+def in_parts(network):
+    state = LESSON._solve_file(network)
+    whole = {name: torch.zeros(100_000, *value.shape[1:]) for name, value in state.items()}
+    for name, value in state.items():
+        whole[name][: len(value)] = value
+    return {name: whole[name][: len(value)] for name, value in state.items()}
+
+
 WRONG = [
     ("sparsity", (lambda w: (w != 0).float().mean(),), "share of weights that are kept"),
     ("sparsity", (lambda w: (w == 0).sum(),), "Give a share, not a number"),
@@ -99,10 +184,22 @@ WRONG = [
     ("mask", (lowest,), "small means near 0"),
     ("mask", (lambda w, s: w.mul_(0),), "changes the weights"),
     ("mask", (lambda w, s: [1],), "has shape (1,)"),
+    ("sparsity", (counts_by_filling,), "changes the weights"),
+    ("mask", (lambda w, s: w * LESSON._solve_mask(w, s),), "1 or true"),
+    ("mask", (rounded_down,), "asked"),
+    ("shrink", (lambda *parts: [part + torch.nan for part in LESSON._solve_shrink(*parts)],),
+     "differ by"),
+    ("amounts", ("b", lambda amount, n: -0.2), "is no share"),
     ("control", (by_chance,), "shuffle the mask itself"),
     ("control", (lambda m, g: m,), "same control"),
     ("control", (only_columns,), "Each row keeps its number"),
     ("control", (only_rows,), "Each row keeps its number"),
+    ("control", (only_rows_of_columns,), "Each column keeps its number"),
+    ("control", (lambda m, g: m.flatten()[torch.randperm(m.numel())].view(m.shape),),
+     "The same generator"),
+    ("control", (shifted,), "only shifted"),
+    ("control", (elsewhere,), "too rarely"),
+    ("control", (in_place,), "changes the mask"),
     ("shrink", (forget_constant,), "where has that gone"),
     ("shrink", (forget_activation,), "passes the activation"),
     ("shrink", (lambda w1, b1, w2, b2, k: (w1[k], b1[k], w2[k], b2),), "w2 has shape"),
@@ -111,12 +208,20 @@ WRONG = [
     ("amounts", ("b", lambda amount, n: amount / n), "they do not add"),
     ("amounts", ("x", lambda amount, n: amount), "one of the letters"),
     ("unmasked", ("a", in_batches(steps_only)), "ten times smaller"),
-    ("unmasked", ("c", one_batch), "used for 1 batches"),
-    ("unmasked", ("c", in_batches(steps_only)), "were trained, then cut again"),
-    ("unmasked", ("c", masked_at_the_end), "were trained, then cut again"),
-    ("unmasked", ("c", mask_only), "used for 0 batches"),
+    ("unmasked", ("c", one_batch), "trained on 1 batches"),
+    ("unmasked", ("c", in_batches(steps_only)), "must be at every step"),
+    ("unmasked", ("c", masked_at_the_end), "must be at every step"),
+    ("unmasked", ("c", mask_only), "trained on 0 batches"),
     ("unmasked", ("c", in_batches(climbs)), "must still be trained"),
+    ("unmasked", ("c", in_halves), "of sizes [32]"),
+    ("unmasked", ("c", one_batch_again), "Not all samples"),
+    ("unmasked", ("c", never_zeroed), "the gradients of the batch before"),
+    ("unmasked", ("c", biases_only), "were not trained"),
+    ("unmasked", ("c", chosen_anew), "of the pruned weights were not zero"),
+    ("unmasked", ("c", cut_more), "are zero than the masks cut"),
     ("file", ("b", apply_no_remove), "does not compress"),
+    ("file", ("a", in_double), "your file holds ['torch.float64']"),
+    ("file", ("a", in_parts), "parts of larger ones"),
     ("file", ("a", lambda network: network.state_dict()), "still holds 0.weight_orig"),
     ("file", ("a", apply_no_remove), "are they pruned"),
 ]  # fmt: skip

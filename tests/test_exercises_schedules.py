@@ -23,6 +23,16 @@ def never_zeroed(net, optimizer, scheduler, loader, epochs):
         scheduler.step()
 
 
+def by_hand(net, optimizer, scheduler, loader, epochs):
+    """With the rates of one plan, whatever the scheduler says."""
+    for epoch in range(epochs):
+        for x, y in loader:
+            optimizer.param_groups[0]["lr"] = 0.1 * 0.5 ** (epoch // 2)
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net(x), y).backward()
+            optimizer.step()
+
+
 def save_two(net, optimizer, scheduler):
     return {"net": net.state_dict(), "optimizer": optimizer.state_dict()}
 
@@ -34,6 +44,11 @@ def load_two(state, net, optimizer, scheduler):
 
 def save_all(net, optimizer, scheduler):
     return save_two(net, optimizer, scheduler) | {"scheduler": scheduler.state_dict()}
+
+
+def load_at_ten(state, net, optimizer, scheduler):
+    load_two(state, net, optimizer, scheduler)
+    scheduler.last_epoch = 10
 
 
 def load_without_momentum(state, net, optimizer, scheduler):
@@ -52,7 +67,9 @@ WRONG = [
     ("delta", (lambda n: 3 / n,), "a quarter was asked"),
     ("delta", (lambda n: 16 / n,), "the 1 counts"),
     ("delta", (lambda n: 1 / n,), "70.7 % of the rate is left"),
-    ("stable_then_decay", (lambda t, a, n, s: a * (n - t) / (s * n),), "it must stay first"),
+    ("delta", (lambda n: -15 / n,), "only if it is above 0"),
+    ("rate", (lambda *args: round(LESSON._solve_rate(*args), 3),), "At t = 7"),
+    ("stable_then_decay", (lambda t, a, n, s: a * (n - t) / (s * n),), "until the fall begins"),
     ("stable_then_decay", (lambda t, a, n, s: a * (1 - t / n),), "falls from the start"),
     ("stable_then_decay", (lambda t, a, n, s: a * (t < n - s * n),), "At t = 99 of 100"),
     ("stable_then_decay", (lambda t, a, n, s: a if t < n - s * n else a * (1 - (n - t) / s / n),),
@@ -60,17 +77,24 @@ WRONG = [
     ("warm_up", (lambda s, n: lambda t: s(0) * t / n if t < n else s(t - n),), "wasted"),
     ("warm_up", (lambda s, n: lambda t: s(0) * (t + 1) / n if t < n else s(t),),
      "it must begin at its own t = 0"),
+    ("warm_up", (lambda s, n: lambda t: s(0) * max(t, 1) / n if t < n else s(t - n),),
+     "At t = 1 your rate is 1/10"),
     ("warm_up", (lambda s, n: s(n),), "a function of t; this is a float"),
     ("loop", ("abc", every_batch), "was multiplied at every batch"),
     ("loop", ("bca", every_batch), "part at step 2"),
     ("loop", ("bca", lambda *_: None), "0 steps were taken"),
+    ("loop", ("b", every_batch), "Give 3 letters, in order"),
+    ("loop", ("bca", by_hand), "part at step"),
+    ("loop", ("bca", lambda *parts: LESSON._solve_loop(*parts[:-1], 6)), "24 steps were taken"),
     ("loop", ("b, c, a", never_zeroed), "the weights go another way"),
     ("late", ("a", lambda epoch: 0.1), "look at when it is used"),
     ("late", ("c", lambda epoch: 0.1 * 0.5 ** (epoch // 10)), "At the end of epoch 9"),
     ("checkpoint", ("a", save_two, load_two), "it is the rate that jumps"),
-    ("checkpoint", ("b", save_two, load_two), "After the restart, at steps 10 to 19"),
+    ("checkpoint", ("b", save_two, load_two), "After a restart at step 10"),
     ("checkpoint", ("b", save_two, lambda *_: None), "not those that were saved"),
     ("checkpoint", ("b", lambda *_: [], load_two), "must return a dict"),
+    ("checkpoint", ("b", save_all, load_at_ten), "After a restart at step 4"),
+    ("checkpoint", ("b", lambda net, *_: {"net": net}, load_two), "torch.save and torch.load take"),
     ("checkpoint", ("b", save_all, load_without_momentum), "is the momentum lost"),
 ]  # fmt: skip
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from nnopt_lab.exercises.exercise import Wrong
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -87,6 +88,10 @@ def two_parts(result: Any, what: str) -> tuple[Any, Any]:
 def tensor(result: Any, shape: tuple[int, ...], what: str) -> Tensor:
     """Return a learner's result, a tensor or what can be made one, in the shape it must have."""
     try:
+        if isinstance(result, list | tuple):  # of rows in any form
+            result = torch.stack([torch.as_tensor(row) for row in result])
+        if isinstance(result, np.ndarray):
+            result = np.ascontiguousarray(result)
         found = torch.as_tensor(result)
     except (TypeError, ValueError, RuntimeError):
         raise Wrong(f"{what} is a {type(result).__name__}; return a tensor.") from None
@@ -102,14 +107,19 @@ def diagnosed(diagnosis: Any, right: str, reasons: Mapping[str, str]) -> None:
     ----------
     diagnosis : object
         What the learner gave, in any style: ``"b"``, ``"(B)"``, ``["b"]``, ``"b, c, a"``,
-        ``"Patient b"``.
+        ``"Patient b"``, ``"(b) and the text of the option"``.
     right : str
         The right letter, or letters in their order.
     reasons : mapping of str to str
         Why each other one is wrong.
     """
     words = re.findall("[a-z]+", str(diagnosis).lower())
-    given = "".join(word for word in words if len(word) == 1) or "".join(words)
+    letters = [word for word in words if len(word) == 1]
+    given = "".join(letters) or "".join(words)
+    if len(right) == 1 and words[:1] == letters[:1]:
+        given = "".join(words[:1])  # what follows is the text of the option
     if given != right:
-        known = reasons.get(given, f"Give one of the letters {sorted([right, *reasons])}.")
-        raise Wrong(f"Diagnosis {diagnosis!r}: {known}")
+        asked = f"Give one of the letters {sorted([right, *reasons])}."
+        if len(right) > 1:
+            asked = f"Give {len(right)} letters, in order."
+        raise Wrong(f"Diagnosis {diagnosis!r}: {reasons.get(given, asked)}")

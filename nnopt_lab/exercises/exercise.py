@@ -78,9 +78,11 @@ class Exercise:
         self._solution = solution
         self._seconds = seconds
 
-    def __call__(self, check: Callable[..., str]) -> "Exercise":
-        """Judge answers by a check."""
-        self._check = check
+    def __call__(self, *given: Any) -> Any:
+        """Take the check that answers are judged by; once there is one, judge answers by it."""
+        if hasattr(self, "_check"):
+            return self.check(*given)
+        (self._check,) = given
         return self
 
     def check(self, *answers: Any) -> Feedback:

@@ -180,7 +180,8 @@ async function render({ model, el }) {
         const isAlike = besides === (besides = besidesPoints({ ...figure, layout }));
         paper.classList.toggle("nnopt-lab-clickable", figure.data.some((trace) => trace.meta));
         const drawn = [paper, named(figure.data), layout, config];
-        if (isOfKind && isAlike) movePoints(Plotly, ...drawn).catch(fail);
+        const isStill = isOfKind && isAlike && names.length; // curves that grow move their axes
+        if (isStill) movePoints(Plotly, ...drawn).catch(fail);
         else (isOfKind ? Plotly.react : Plotly.newPlot)(...drawn).catch(fail);
         if (!isOfKind) paper.on("plotly_click", choose);
         controls.forEach(describe);
