@@ -47,29 +47,40 @@ def validated(ends, *, in_training=False):
     return rule
 
 
+def batch_norms(net):
+    return [module for module in net.modules() if isinstance(module, nn.BatchNorm1d)]
+
+
 def frozen_parameters(net):
-    for parameter in net[1].parameters():
-        parameter.requires_grad_(False)
+    for norm in batch_norms(net):
+        norm.requires_grad_(False)
 
 
 def frozen_without_averages(net):
-    net[1].track_running_stats = False
+    for norm in batch_norms(net):
+        norm.track_running_stats = False
     frozen_parameters(net)
+
+
+def forgotten(net):
+    LESSON._solve_freeze(net)
+    net[1].reset_running_stats()
 
 
 def frozen_last(net):
     LESSON._solve_freeze(net)
-    net[4].requires_grad_(False)
+    net[2].requires_grad_(False)
 
 
 def frozen_all(net):
-    net.eval()
     net.requires_grad_(False)
+    for norm in batch_norms(net):
+        norm.eval()
 
 
 def frozen_too_much(net):
     LESSON._solve_freeze(net)
-    net[3].eval()
+    net[0][3].eval()
 
 
 def weights_only(average, net, decay):
@@ -80,6 +91,11 @@ def weights_only(average, net, decay):
 
 def turned(average, net, decay):
     LESSON._solve_average(average, net, 1 - decay)
+
+
+def shared(average, net, decay):
+    weights_only(average, net, decay)
+    average[1]._buffers = net[1]._buffers
 
 
 def wakes_the_frozen(net, x):
@@ -101,7 +117,8 @@ WRONG = [
     ("forward", (lambda x, g, b, e: x[0],), "it must have (6, 4)"),
     ("running", (running(False),), "weight of the new batch"),
     ("running", (running(correction=0),), "n - 1"),
-    ("running", (lambda m, v, x, momentum: LESSON._solve_running(m, v, x, 0.1),), "off by"),
+    ("running", (lambda m, v, x, momentum: LESSON._solve_running(m, v, x, 0.2),), "off by"),
+    ("layer_norm", (lambda x, eps: LESSON._solve_layer_norm(x, 1e-3),), "off by"),
     ("running", (lambda mean, variance, x, momentum: x.mean(0),), "Return two tensors"),
     ("folding", (folded(lambda b, m, s, beta: b),), "goes through batch norm"),
     ("folding", (folded(lambda b, m, s, beta: beta - m * s),), "old bias is lost"),
@@ -118,13 +135,16 @@ WRONG = [
     ("stand_still", ("c", LESSON._solve_validate), "without any"),
     ("stand_still", ("b", validated(True)), "leaves in the other"),
     ("stand_still", ("b", validated(False)), "leaves in the other"),
-    ("stand_still", ("b", wakes_the_frozen), "the mode of each module"),
+    ("stand_still", ("b", wakes_the_frozen), "put back that of each"),
     ("stand_still", ("b", validated(True, in_training=True)), "moved the averages"),
     ("stand_still", ("b", lambda net, x: torch.zeros(6, 2)), "not its outputs"),
     ("drift", ("a", LESSON._solve_freeze), "does not know"),
     ("drift", ("b", LESSON._solve_freeze), "no averages"),
-    ("drift", ("c", frozen_parameters), "still moves the averages"),
-    ("drift", ("c", lambda net: net[1].eval()), "still get gradients"),
+    ("drift", ("c", frozen_parameters), "moves averages"),
+    ("drift", ("c", lambda net: [norm.eval() for norm in batch_norms(net)]), "still get gradients"),
+    ("drift", ("c", lambda net: net[1].eval().requires_grad_(False)), "in a part of the network"),
+    ("drift", ("c", forgotten), "in a part of the network"),
+    ("drift", ("c", lambda net: net.__setitem__(1, nn.Identity())), "has other layers"),
     ("drift", ("c", frozen_all), "go on learning"),
     ("drift", ("c", frozen_last), "go on learning"),
     ("drift", ("c", frozen_without_averages), "normalises by the batch"),
@@ -133,6 +153,8 @@ WRONG = [
     ("left_behind", ("c", LESSON._solve_average), "near them"),
     ("left_behind", ("a", weights_only), "left behind"),
     ("left_behind", ("a", turned), "decay * average"),
+    ("left_behind", ("a", lambda a, n, d: LESSON._solve_average(a, n, 0.9)), "decay * average"),
+    ("left_behind", ("a", shared), "share one running average"),
 ]  # fmt: skip
 
 

@@ -248,14 +248,16 @@ def validated_and_put_back(net, x):
 
 
 def frozen_by_name(net):
-    for layer in net.children():
+    for _name, layer in net.named_modules():
         if "BatchNorm" in type(layer).__name__:
             layer.train(False).requires_grad_(False)
 
 
-def frozen_by_place(net):
-    net[1].eval()
-    net[1].weight.requires_grad = net[1].bias.requires_grad = False
+def frozen_by_recursion(net):
+    for layer in net.children():
+        frozen_by_recursion(layer)
+    if isinstance(net, nn.BatchNorm1d):
+        net.training = net.weight.requires_grad = net.bias.requires_grad = False
 
 
 def averaged_by_state(average, net, decay):
@@ -511,7 +513,7 @@ RIGHT = [
     (normalization.stand_still, "b", validated_in_a_copy),
     (normalization.stand_still, "B", validated_and_put_back),
     (normalization.drift, "c", frozen_by_name),
-    (normalization.drift, "(c)", frozen_by_place),
+    (normalization.drift, "(c)", frozen_by_recursion),
     (normalization.left_behind, "a", averaged_by_state),
     (normalization.left_behind, ["a"], averaged_with_buffers),
     (distributed.average, by_numpy_average),
