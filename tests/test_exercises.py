@@ -173,6 +173,10 @@ def test_the_table_begins_with_the_predictions(monkeypatch):
 def test_a_diagnosis_is_taken_in_any_style(given):
     checks.diagnosed(given, "b", {"a": "no"})
     checks.diagnosed("b, c, A", "bca", {})
+    checks.diagnosed("(b) A text of some words", "b", {})
+    for several in (["b", "c"], "b or c"):
+        with pytest.raises(Wrong, match="one of the letters"):
+            checks.diagnosed(several, "b", {"c": "no"})
     with pytest.raises(Wrong, match="no"):
         checks.diagnosed("(a)", "b", {"a": "no"})
     with pytest.raises(Wrong, match="one of the letters"):

@@ -120,6 +120,20 @@ def not_last(costs, gains):
     return [i for i in LESSON._solve_front(costs, gains) if i]
 
 
+def without_equals(costs, gains):
+    """Of two equal recipes keep none."""
+    n = range(len(costs))
+    return [
+        i for i in n if not any(j != i and costs[j] <= costs[i] and gains[j] >= gains[i] for j in n)
+    ]
+
+
+def from_the_start(t):
+    """Keep the second if that is better than both off."""
+    first = int(t[1][0] > t[0][0])
+    return max(map(max, t)) - t[first][int(t[first][1] > t[0][0])]
+
+
 def stopping(t):
     """Give up when the first technique does not help."""
     return LESSON._solve_search(t) if t[1][0] > t[0][0] else max(map(max, t)) - t[0][0]
@@ -137,9 +151,11 @@ WRONG = [
     ("one_at_a_time", (lambda t: max(map(max, t)) - t[1][0],), "the second, too"),
     ("one_at_a_time", (lambda t: max(map(max, t)) - max(t[0][0], t[1][0]),), "try the second"),
     ("one_at_a_time", (stopping,), "the second, too"),
+    ("one_at_a_time", (from_the_start,), "you give 5"),
     ("unbeaten", (lambda costs, gains: range(len(costs)),), "another beats number"),
     ("unbeaten", (not_last,), "none beats number 0"),
     ("unbeaten", (lambda costs, gains: [g == max(gains) for g in gains],), "not true and false"),
+    ("unbeaten", (without_equals,), "none beats number 0"),
     ("unbeaten", (lambda costs, gains: 3,), "Return the numbers of recipes, not 3"),
     ("training_time", (lambda e, n, b, s: s * e * (n // b),), "last, short batch"),
     ("training_time", (lambda e, n, b, s: s * e * n / b,), "a whole step"),

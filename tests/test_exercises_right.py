@@ -335,6 +335,14 @@ def told_in_a_comprehension(sampler, epochs):
     return [sampler.set_epoch(epoch) or [*sampler] for epoch in range(epochs)]
 
 
+def with_seeds(sampler, epochs):
+    orders, seed = [], sampler.seed
+    for epoch in range(epochs):
+        sampler.seed = seed + epoch
+        orders.append([*sampler])
+    return orders
+
+
 def as_a_tensor(sampler, epochs):
     return torch.tensor(distributed._solve_epochs(sampler, epochs))
 
@@ -416,6 +424,11 @@ def pieces(n, worker, n_workers):
 
 def by_digits(seed, epoch, worker):
     return torch.Generator().manual_seed(seed * 10**8 + epoch * 10**4 + worker)
+
+
+def reseeded(seed, epoch, worker):
+    """The global generator, seeded anew at each call."""
+    return torch.manual_seed(seed * 10**6 + epoch * 10**3 + worker)
 
 
 def by_hash(seed, epoch, worker):
@@ -532,6 +545,7 @@ RIGHT = [
     (distributed.together, "C", by_rows),
     (distributed.epochs, "a", told_in_a_comprehension),
     (distributed.epochs, "A.", as_a_tensor),
+    (distributed.epochs, "a", with_seeds),
     (shuffling.together, shuffled_by_numbers),
     (shuffling.together, shuffled_as_one),
     (shuffling.covered, lambda n: 1 - ((n - 1) / n) ** n),
@@ -548,6 +562,7 @@ RIGHT = [
     (shuffling.twice, "c", pieces),
     (shuffling.alike, "a", by_digits),
     (shuffling.alike, "(a)", by_hash),
+    (shuffling.alike, "a", reseeded),
     (combined.interaction, by_array),
     (combined.interaction, lambda t: (t[1][1] - t[0][1]) - (t[1][0] - t[0][0])),
     (combined.one_at_a_time, by_search),

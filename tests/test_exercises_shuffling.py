@@ -53,6 +53,16 @@ def one_smaller(stream, size, g):
     return LESSON._solve_buffer(stream, max(size - 1, 1), g)
 
 
+def never_the_first(stream, size, g):
+    """As it should, but for the place that is never drawn."""
+    held, out = list(stream[:size]), []
+    for new in stream[size:]:
+        slot = int(torch.randint(min(1, size - 1), size, (1,), generator=g))
+        out.append(held[slot])
+        held[slot] = new
+    return out + [held[i] for i in torch.randperm(len(held), generator=g)]
+
+
 def larger_blocks(stream, size, g):
     return stream if size == 1 else blocks(stream, size - 1, g)
 
@@ -141,6 +151,13 @@ WRONG = [
     ("buffer", (larger,), "cannot have been in the buffer yet"),
     ("buffer", (smaller,), "too small"),
     ("buffer", (one_smaller,), "too small"),
+    ("buffer", (never_the_first,), "must have a chance"),
+    (
+        "alike",
+        ("a", lambda s, e, w: Generator().manual_seed(s * 10**4 + 50 * e + w)),
+        "add them up",
+    ),
+    ("alike", ("a", lambda *who: np.random.default_rng(who)), "this is a numpy"),
     ("buffer", (lambda stream, size, g: stream,), "from it alone"),
     ("worker", (in_a_row,), "deals them out like cards"),
     ("worker", (unfilled,), "fill the order up"),

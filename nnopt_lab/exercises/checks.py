@@ -116,7 +116,9 @@ def diagnosed(diagnosis: Any, right: str, reasons: Mapping[str, str]) -> None:
     words = re.findall("[a-z]+", str(diagnosis).lower())
     letters = [word for word in words if len(word) == 1]
     given = "".join(letters) or "".join(words)
-    if len(right) == 1 and words[:1] == letters[:1]:
+    if len(right) == 1 and len(words) <= 3 and len({*letters}) > 1:
+        given = ""  # more than one
+    elif len(right) == 1 and words[:1] == letters[:1]:
         given = "".join(words[:1])  # what follows is the text of the option
     if given != right:
         asked = f"Give one of the letters {sorted([right, *reasons])}."

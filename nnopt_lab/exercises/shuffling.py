@@ -422,7 +422,7 @@ def buffer(my_buffer: Rule) -> str:
     for size in (1, 5, 20, 60, 100):
         drawn = [
             [int(item) for item in my_buffer(list(range(n)), size, alone.manual_seed(seed))]
-            for seed in [*range(40), 0]
+            for seed in [*range(80), 0]
         ]
         for order in drawn:
             if sorted(order) != list(range(n)):
@@ -448,6 +448,12 @@ def buffer(my_buffer: Rule) -> str:
             raise Wrong(
                 f"With size {size} no item comes more than {early} places early: it is too "
                 "small, or nothing is drawn from it."
+            )
+        firsts = {order[0] for order in drawn}
+        if size <= 5 and firsts != set(range(size)):
+            raise Wrong(
+                f"With size {size}, in 80 epochs the first item to come out is always one of "
+                f"{sorted(firsts)}; any that the buffer holds must have a chance."
             )
     return "An item can come out late, but always fewer places early than the buffer is large."
 
@@ -603,6 +609,13 @@ def twice(diagnosis: Any, mended: Rule) -> str:
     return "An iterable data set must be told who it is; with an index, the sampler does that."
 
 
+def _first_draws(generator: Any) -> tuple[float, ...]:
+    if not isinstance(generator, Generator):
+        kind = f"{type(generator).__module__}.{type(generator).__name__}"
+        raise Wrong(f"Return a torch.Generator; this is a {kind}.")
+    return tuple(torch.rand(4, generator=generator).tolist())
+
+
 def _solve_generator(seed: int, epoch: int, worker_id: int) -> Generator:
     stream = np.random.SeedSequence([seed, epoch, worker_id])
     return Generator().manual_seed(int(stream.generate_state(1)[0]))
@@ -626,18 +639,16 @@ def alike(diagnosis: Any, mended: Rule) -> str:
             "c": "torch seeds its own generator differently in each worker; this is another one.",
         },
     )  # fmt: skip
-    drawn: dict[float, tuple[int, int, int]] = {}
-    for who in product((0, 1, 7, 100), repeat=3):
+    drawn: dict[tuple[float, ...], tuple[int, int, int]] = {}
+    for who in product((0, 1, 7, 31, 50, 64, 100), repeat=3):
         seed, epoch, worker_id = who
-        generators = [mended(seed, epoch, worker_id) for _ in range(2)]
-        if not all(isinstance(generator, Generator) for generator in generators):
-            raise Wrong(f"Return a torch.Generator; this is a {type(generators[0]).__name__}.")
-        one, other = (float(torch.rand(1, generator=g)) for g in generators)
+        one, other = (_first_draws(mended(seed, epoch, worker_id)) for _ in range(2))
         if one != other:
             raise Wrong("The same seed, epoch and worker must draw the same: this run is lost.")
         if one in drawn:
             raise Wrong(
-                f"Seed, epoch and worker {who} draw what {drawn[one]} did. Do you add them up?"
+                f"Seed, epoch and worker {who} draw what {drawn[one]} did. Do you add them up? (Of "
+                "a seed torch uses the lowest 32 bits.)"
             )
         drawn[one] = seed, epoch, worker_id
     return "What is copied draws alike; who draws must be part of the seed."
