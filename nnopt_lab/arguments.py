@@ -61,6 +61,12 @@ def from_zero(name: str, value: Any, most: float = math.inf) -> float | Tensor:
     return _checked(name, value, operator.ge, most, f"from 0{limit}")
 
 
+def holds_whole(numbers: Tensor) -> bool:
+    """Whether the type of a tensor is one of whole numbers; true and false are none."""
+    kind = numbers.dtype
+    return not (kind.is_floating_point or kind.is_complex or kind == torch.bool)
+
+
 def check_samples(x: Tensor, y: Tensor, where: str = "") -> None:
     """Check inputs (samples, ...) and classes (samples,) of a set.
 
@@ -86,8 +92,7 @@ def check_samples(x: Tensor, y: Tensor, where: str = "") -> None:
             f"inputs and classes{where} have shapes {tuple(x.shape)} and {tuple(y.shape)}; give "
             "equally many, and one or more."
         )
-    is_whole = not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
-    if y.ndim != 1 or not is_whole:
+    if y.ndim != 1 or not holds_whole(y):
         raise ValueError(
             f"the classes{where} have shape {tuple(y.shape)} and type {y.dtype}; give whole "
             "numbers of shape (samples,)."

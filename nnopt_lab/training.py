@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 
-from nnopt_lab.arguments import check_samples, from_zero, whole
+from nnopt_lab.arguments import check_samples, from_zero, holds_whole, whole
 from nnopt_lab.data import Data
 from nnopt_lab.grid import Grid
 from nnopt_lab.networks import Masks, Model, check_model, kept, modes_kept
@@ -243,15 +243,15 @@ def _rows(order: Tensor, data: Data, n_networks: int) -> Tensor:
             f"the order has shape {tuple(torch.as_tensor(order).shape)}; give (m,) or "
             f"({n_networks}, m), m from 1."
         )
-    n, kind = len(data.x_train), rows.dtype
-    is_whole = not (kind.is_floating_point or kind.is_complex or kind == torch.bool)
-    rows = rows.long() if is_whole else rows
-    if not is_whole or rows.min() < 0 or rows.max() >= n:
+    n = len(data.x_train)
+    places = rows.long() if holds_whole(rows) else None
+    if places is None or places.min() < 0 or places.max() >= n:
+        found = rows if places is None else places
         raise ValueError(
-            f"the order holds {kind} from {rows.min()} to {rows.max()}; give whole numbers from 0 "
-            f"to {n - 1}, places of training samples."
+            f"the order holds {rows.dtype} from {found.min()} to {found.max()}; give whole numbers "
+            f"from 0 to {n - 1}, places of training samples."
         )
-    return rows.to(data.x_train.device)
+    return places.to(data.x_train.device)
 
 
 def _batches(

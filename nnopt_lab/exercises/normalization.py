@@ -674,9 +674,9 @@ def drift(diagnosis: Any, mended: Rule) -> str:
         },
     )  # fmt: skip
     net, x = _larger_network(), _random(6, 4).float() + 2
-    before, state = _buffers(net), deepcopy(net).eval()
+    before, evaluated = _buffers(net), deepcopy(net).eval()
     mended(net)
-    if net.state_dict().keys() != state.state_dict().keys():
+    if net.state_dict().keys() != evaluated.state_dict().keys():
         raise Wrong("The network has other layers, parameters or averages now: leave them there.")
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm1d)]
     others = [module for module in net.modules() if not isinstance(module, nn.BatchNorm1d)]
@@ -688,7 +688,7 @@ def drift(diagnosis: Any, mended: Rule) -> str:
             "A forward pass moves averages, or they were changed. Which mode is each batch norm "
             "in? There may be one in a part of the network."
         )
-    if not torch.allclose(deepcopy(net).requires_grad_(False).apply(_without_dropout)(x), state(x)):
+    if not torch.allclose(deepcopy(net).apply(_without_dropout)(x), evaluated(x)):
         raise Wrong("The averages stand still, but are not used: it normalises by the batch.")
     if any(parameter.requires_grad for norm in norms for parameter in norm.parameters()):
         raise Wrong("gamma and beta still get gradients: freeze them, too.")

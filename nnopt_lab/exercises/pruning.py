@@ -592,12 +592,12 @@ def amounts(diagnosis: Any, mended: Rule) -> str:
     )  # fmt: skip
     for amount, n in ((0.5, 3), (0.9, 3), (0.75, 2)):
         each = number(mended(amount, n), f"For amount = {amount:g} and {n} calls")
+        if not 0 < each < 1:
+            raise Wrong(f"amount={each:.4g} is no share; give one between 0 and 1.")
         left = (1 - each) ** n
         asked = f"{100 * (1 - amount):g} % were asked."
         words = f"{n} calls with amount={each:.4g} leave {100 * left:.3g} % of the weights; {asked}"
         mistakes = {amount / n: f"{words} Shares multiply; they do not add."}
-        if not 0 < each < 1:
-            raise Wrong(f"amount={each:.4g} is no share; give one between 0 and 1.")
         expect(each, _solve_amounts(amount, n), "", mistakes, otherwise=words, rel_tol=3e-3)
     return "Shares multiply: n calls with amount a leave (1 - a)^n, not 1 - n a, and not 1 - a."
 
